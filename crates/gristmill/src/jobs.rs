@@ -23,6 +23,7 @@ use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::RecordMemory;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// The default chunk size, in bytes, of a job that does not choose another. It is large enough that a read costs little
@@ -120,6 +121,23 @@ pub trait Job: Send + Sync {
     /// The slot's mode and flags (`ARG_MODE`) for the chunk at byte `offset` of the file.
     fn mode(&self, _entry: &Entry, _offset: u64) -> u32 {
         0
+    }
+
+    /// Whether the job gives the rows of a [part](Entry::part) of a file, such that those of all parts together are those
+    /// of the whole file. A job that does not fails such entries.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// From which byte on a file must be read, at the latest, for the rows that begin at `begin` or behind it. Called for a
+    /// part of a file, before anything of it is read, of jobs that [take parts](Self::takes_parts). The chunks that the
+    /// job is shown begin at this byte or before it, and the file is read on behind the part until the job says
+    /// [`Flow::SkipFile`].
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    fn part_from(&self, _file: &OwnedFd, begin: u64) -> std::io::Result<u64> {
+        Ok(begin)
     }
 
     /// A file begins: it was opened, and its first read has ended, with or without an error. Its chunks follow, then

@@ -17,11 +17,13 @@
 mod backtrack;
 #[allow(unsafe_code)]
 mod bits;
+mod border;
 mod builder;
 mod bytes;
 mod characters;
 mod compiled;
 mod cost;
+mod endless;
 mod error;
 mod gates;
 mod head;
@@ -297,6 +299,34 @@ impl RegexSet {
         assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
         let (rule, memory) = (&self.rules[pattern], &mut cache.memory[pattern]);
         rule.first(memory, text, at, limit)
+    }
+
+    /// The last place up to `at` from which on a search of a longer text finds one pattern's matches, whatever it has found
+    /// before: no match reaches over this place, and none ends there. `text` is the part of the longer text around `at`:
+    /// behind `at` there are 4,096 bytes of it and a character, unless it ends before; before it as much as is at hand, and
+    /// all of it if this is `whole`.
+    ///
+    /// `None` if the bytes before `text` decide, or if it would take too long to tell.
+    ///
+    /// # Panics
+    /// As [`find`](Self::find); if there is no such pattern; if `at` lies behind the text.
+    pub fn border(
+        &self,
+        cache: &mut RegexSetCache,
+        pattern: usize,
+        text: &[u8],
+        at: usize,
+        whole: bool,
+    ) -> Option<usize> {
+        assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
+        let (rule, memory) = (&self.rules[pattern], &mut cache.memory[pattern]);
+        rule.border(memory, text, at, whole)
+    }
+
+    /// Whether a match of some pattern may go on over any bytes, however many: as `(?s)a.*b` does.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.rules.iter().any(|rule| rule.endless)
     }
 
     /// The literals that are looked for in all of a text, in one search each: exactly, and in either case. There are none

@@ -24,28 +24,12 @@ import hyperscan
 import yara_x
 
 import gristmill
+from texts import planted, words
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PATTERNS = 512
 FILE_BYTES = 2 << 30
 MEMORY_BYTES = 64 << 20
-
-
-def words(source: random.Random, size: int) -> bytes:
-    syllables = [first + second + third for first in "bdfgklmnprst" for second in "aeiou" for third in ["", "n", "r"]]
-    vocabulary = ["".join(source.choices(syllables, k=source.randrange(1, 5))) for _ in range(20_000)]
-    weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
-    text = " ".join(source.choices(vocabulary, weights=weights, k=1 << 20)).encode()
-    return (text * (size // len(text) + 1))[:size]
-
-
-def planted(source: random.Random, text: bytes, patterns: list[str], count: int) -> bytes:
-    changed = bytearray(text)
-    for _ in range(count):
-        pattern = source.choice(patterns).encode()
-        at = source.randrange(len(changed) - len(pattern))
-        changed[at : at + len(pattern)] = pattern
-    return bytes(changed)
 
 
 def paired(name: str, turns: int, ours: Callable[[], float], theirs: Callable[[], float]) -> None:

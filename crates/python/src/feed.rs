@@ -1,16 +1,17 @@
-//! A run on a thread of its own, and the batches that come from it.
+//! A run on a thread of its own, and the batches that come from it: those of each job through a [`Feed`].
 //!
-//! Batches go through a channel that holds [`WAITING`]: where nobody takes them, the run waits, and with it its reads. The
-//! run ends when its [`Feed`] is dropped.
+//! Where nobody takes batches, the run waits, and with it its reads. It ends when all its feeds are dropped.
 
 use super::errors::{self, Failure};
 use super::progress::Progress;
+use super::queue::{Queues, Taken};
 use super::report::Report;
+use super::work::Work;
 use arrow_array::RecordBatch;
-use crossbeam_channel::{bounded, Receiver, RecvTimeoutError, Sender};
-use gristmill::mill::{Control, FileErrorKind, MillError, RunReport};
+use gristmill::mill::{Control, FileError, FileErrorKind, JobReport, Mill};
 use gristmill::rows::arrow::BatchBuilder;
-use gristmill::rows::{RowReader, Schema};
+use gristmill::rows::RowReader;
+use gristmill::source::Source;
 use pyo3::exceptions::PyUserWarning;
 use pyo3::prelude::*;
 use std::ffi::CString;
@@ -18,9 +19,6 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Batches that wait to be taken.
-const WAITING: usize = 2;
 
 /// How often a waiting thread looks for signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,20 +28,6 @@ const OLD: Duration = Duration::from_millis(500);
 
 /// The most failures, and the most notices, that are kept.
 const MOST_KEPT: usize = 10_000;
-
-/// What is to be run.
-pub struct Work {
-    pub schema: Schema,
-    /// Runs it, with a control and an output for rows of a table. Returns the report, with failures that the control was not
-    /// told of; none if there is nothing to do.
-    pub run: Run,
-}
-
-/// Runs, given a control and an output for rows of a table.
-pub type Run = Box<dyn FnOnce(&Control, &mut dyn Write) -> Outcome + Send>;
-
-/// What [`Work::run`] returns.
-pub type Outcome = Result<Option<(RunReport, Vec<Failure>)>, MillError>;
 
 /// What is done about files that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,66 +66,93 @@ pub fn known(shared: &Shared) -> MutexGuard<'_, Known> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A run, and the end of the channel at which its batches are taken.
-pub struct Feed {
-    batches: Receiver<RecordBatch>,
-    /// None once it was joined.
-    thread: Option<JoinHandle<()>>,
+/// What the feeds of a run share.
+struct Running {
+    queues: Queues,
     control: Control,
+    /// None once it was joined.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    progress: Mutex<Option<Progress>>,
+}
+
+/// The place at which the batches of one job of a run are taken.
+pub struct Feed {
+    running: Arc<Running>,
+    number: usize,
     shared: Shared,
-    progress: Option<Progress>,
     on_failure: OnFailure,
     signals: Instant,
+    over: bool,
+}
+
+/// Starts a run of these jobs over a source. Returns a feed for each, in their order.
+///
+/// # Errors
+/// Where there is no thread to be had.
+pub fn start(
+    mill: Mill,
+    source: Box<dyn Source>,
+    work: Vec<Work>,
+    progress: Option<Progress>,
+    on_failure: OnFailure,
+) -> io::Result<Vec<Feed>> {
+    let names: Vec<String> = work.iter().map(|work| work.name.clone()).collect();
+    let shared: Vec<Shared> = names.iter().map(|_| Shared::default()).collect();
+    let told = shared.clone();
+    let control = Control::default().on_error(move |error| {
+        for (shared, name) in told.iter().zip(&names) {
+            // A failure of one job's is that job's alone.
+            if error.job.as_deref().is_none_or(|job| job == name) {
+                tell(&mut known(shared), error);
+            }
+        }
+    });
+    let running = Arc::new(Running {
+        queues: Queues::new(work.len()),
+        control,
+        thread: Mutex::default(),
+        progress: Mutex::new(progress),
+    });
+    let (runs, told) = (Arc::clone(&running), shared.clone());
+    let thread = std::thread::Builder::new()
+        .name("gristmill-run".into())
+        .spawn(move || run(&mill, source, work, &runs, &told))?;
+    *running
+        .thread
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(thread);
+    let feeds = shared.into_iter().enumerate().map(|(number, shared)| Feed {
+        running: Arc::clone(&running),
+        number,
+        shared,
+        on_failure,
+        signals: Instant::now(),
+        over: false,
+    });
+    Ok(feeds.collect())
+}
+
+fn tell(known: &mut Known, error: &FileError) {
+    if error.is_notice() {
+        if known.notices.len() < MOST_KEPT {
+            known.notices.push(error.to_string());
+        }
+        return;
+    }
+    if matches!(
+        error.kind,
+        FileErrorKind::KernelFailed(_) | FileErrorKind::ReaderPanicked
+    ) {
+        known.error.get_or_insert(error.to_string());
+    }
+    known.fail(Failure {
+        path: error.path.clone(),
+        offset: error.offset,
+        reason: error.kind.to_string(),
+    });
 }
 
 impl Feed {
-    /// Starts a run.
-    ///
-    /// # Errors
-    /// Where there is no thread to be had.
-    pub fn start(
-        work: Work,
-        progress: Option<Progress>,
-        on_failure: OnFailure,
-    ) -> io::Result<Self> {
-        let (sender, batches) = bounded(WAITING);
-        let shared = Shared::default();
-        let failed = Arc::clone(&shared);
-        let control = Control::default().on_error(move |error| {
-            let mut known = known(&failed);
-            if error.is_notice() {
-                if known.notices.len() < MOST_KEPT {
-                    known.notices.push(error.to_string());
-                }
-                return;
-            }
-            if matches!(
-                error.kind,
-                FileErrorKind::KernelFailed(_) | FileErrorKind::ReaderPanicked
-            ) {
-                known.error.get_or_insert(error.to_string());
-            }
-            known.fail(Failure {
-                path: error.path.clone(),
-                offset: error.offset,
-                reason: error.kind.to_string(),
-            });
-        });
-        let (runs, told) = (control.clone(), Arc::clone(&shared));
-        let thread = std::thread::Builder::new()
-            .name("gristmill-run".into())
-            .spawn(move || run(work, sender, &runs, &told))?;
-        Ok(Self {
-            batches,
-            thread: Some(thread),
-            control,
-            shared,
-            progress,
-            on_failure,
-            signals: Instant::now(),
-        })
-    }
-
     pub fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -152,24 +163,45 @@ impl Feed {
     /// What a signal's handler or the progress function raises, after which the run ends; what ended the run; and, behind
     /// the last batch, what is to be raised of failures.
     pub fn next(&mut self, py: Python<'_>) -> PyResult<Option<RecordBatch>> {
-        if self.thread.is_none() {
+        let next = Self::next_of(py, std::slice::from_mut(self))?;
+        Ok(next.map(|(_, batch)| batch))
+    }
+
+    /// The next batch of any of these feeds of one run, with the feed's place among them; none behind the last of all.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn next_of(py: Python<'_>, feeds: &mut [Self]) -> PyResult<Option<(usize, RecordBatch)>> {
+        let open = feeds.iter().filter(|feed| !feed.over);
+        let numbers: Vec<usize> = open.map(|feed| feed.number).collect();
+        let Some(running) = feeds.first().map(|feed| Arc::clone(&feed.running)) else {
             return Ok(None);
-        }
-        loop {
-            let batches = &self.batches;
-            let taken = py.detach(|| batches.recv_timeout(TICK));
-            if let Err(RecvTimeoutError::Disconnected) = taken {
-                self.end(py)?;
-                return Ok(None);
-            }
-            if let Err(error) = self.look(py) {
-                self.stop(py);
+        };
+        while !numbers.is_empty() {
+            let taken = py.detach(|| running.queues.take(&numbers, TICK));
+            let looked = feeds[0].look(py);
+            if let Err(error) = looked {
+                feeds.iter_mut().for_each(|feed| feed.stop(py));
                 return Err(error);
             }
-            if let Ok(batch) = taken {
-                return Ok(Some(batch));
+            match taken.map_err(|error| errors::run(py, &error.to_string()))? {
+                Taken::Nothing => {}
+                Taken::Batch(number, batch) => {
+                    let place = feeds.iter().position(|feed| feed.number == number);
+                    return Ok(place.map(|place| (place, batch)));
+                }
+                Taken::End => {
+                    let ended = feeds.iter_mut().filter(|feed| !feed.over);
+                    let ended = ended.map(|feed| {
+                        feed.over = true;
+                        feed.end(py)
+                    });
+                    // All come to their ends; the first exception is raised.
+                    return ended.fold(Ok(()), Result::and).map(|()| None);
+                }
             }
         }
+        Ok(None)
     }
 
     /// Looks for signals, and tells the progress.
@@ -178,26 +210,40 @@ impl Feed {
             self.signals = Instant::now();
             py.check_signals()?;
         }
-        match &mut self.progress {
-            Some(progress) => progress.tick(py, self.control.progress()),
+        // A thread that tells it already may wait for the interpreter's lock, which this one has.
+        let Ok(mut progress) = self.running.progress.try_lock() else {
+            return Ok(());
+        };
+        match &mut *progress {
+            Some(progress) => progress.tick(py, self.running.control.progress()),
             None => Ok(()),
         }
     }
 
-    /// Ends the run, and waits for its end. Batches that were not taken are lost.
+    /// Takes no more batches; those that were not taken are lost. Ends the run, and waits for its end, if no other feed
+    /// takes any.
     pub fn stop(&mut self, py: Python<'_>) {
-        self.control.stop();
-        // The sender's end fails once there is no receiver.
-        self.batches = crossbeam_channel::never();
+        self.over = true;
+        if !self.running.queues.close(self.number) {
+            return;
+        }
+        self.running.control.stop();
         self.join(py);
-        if let Some(progress) = self.progress.take() {
+        if let Some(progress) = self.take_progress() {
             // An error of the bar's is of no interest any more.
             let _ = progress.close(py);
         }
     }
 
+    fn take_progress(&self) -> Option<Progress> {
+        // Where it is being told, that thread will come to the run's end, too.
+        self.running.progress.try_lock().ok()?.take()
+    }
+
     fn join(&mut self, py: Python<'_>) {
-        if let Some(thread) = self.thread.take() {
+        let thread = &self.running.thread;
+        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             // A panic was told by the thread's own error.
             let _ = py.detach(|| thread.join());
         }
@@ -206,8 +252,8 @@ impl Feed {
     /// The run has ended by itself.
     fn end(&mut self, py: Python<'_>) -> PyResult<()> {
         self.join(py);
-        if let Some(progress) = self.progress.take() {
-            progress.end(py, self.control.progress())?;
+        if let Some(progress) = self.take_progress() {
+            progress.end(py, self.running.control.progress())?;
         }
         let (error, count, first) = {
             let known = known(&self.shared);
@@ -244,7 +290,9 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.control.stop();
+        if self.running.queues.close(self.number) {
+            self.running.control.stop();
+        }
     }
 }
 
@@ -254,77 +302,114 @@ pub fn failures<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Vec<Bound<'py
     failures.iter().map(|failure| failure.object(py)).collect()
 }
 
-/// The thread of a run. The sender is dropped last, when all is known.
-fn run(work: Work, sender: Sender<RecordBatch>, control: &Control, shared: &Shared) {
-    let Work { schema, run } = work;
-    let mut output = Output {
-        reader: RowReader::new(&schema),
-        builder: BatchBuilder::new(&schema),
-        sender,
-        rows: 0,
-        given: Instant::now(),
-    };
-    let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(control, &mut output)));
-    let mut error = match &ran {
-        Ok(Ok(Some((report, _)))) => match &report.output {
-            // Nobody takes batches any more.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
-            Err(error) => Some(error.to_string()),
-            Ok(()) => output.finish().err().map(|error| error.to_string()),
-        },
-        Ok(Ok(None)) => None,
+/// The thread of a run. That no batch comes any more is said last, when all is known.
+fn run(
+    mill: &Mill,
+    source: Box<dyn Source>,
+    work: Vec<Work>,
+    running: &Running,
+    shared: &[Shared],
+) {
+    let mut outputs: Vec<Output<'_>> = (0..)
+        .zip(&work)
+        .map(|(number, work)| Output {
+            reader: RowReader::new(&work.schema),
+            builder: BatchBuilder::new(&work.schema),
+            queues: &running.queues,
+            number,
+            rows: 0,
+            given: Instant::now(),
+        })
+        .collect();
+    let (mut tasks, mut failures, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (work, output)) in work.into_iter().zip(&mut outputs).enumerate() {
+        if let Some(made) = work.made {
+            tasks.push((made.task)(output).named(work.name));
+            failures.push(Some(made.failures));
+            places.push(place);
+        }
+    }
+    if tasks.is_empty() {
+        for shared in shared {
+            known(shared).report = Some(Report::default());
+        }
+        return running.queues.end();
+    }
+    let run = || mill.run_all(source, tasks, &running.control);
+    let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    let wrong = match &ran {
+        Ok(Ok(report)) => report.validate().err().map(|error| error.to_string()),
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("the run panicked; its message says where, please report it".into()),
     };
-    let mut known = known(shared);
-    if let Ok(Ok(ran)) = ran {
-        known.report = Some(match ran {
-            None => Report::default(),
-            Some((report, others)) => {
-                let count = others.len() as u64;
-                others.into_iter().for_each(|failure| known.fail(failure));
-                if let Err(wrong) = report.validate() {
-                    error.get_or_insert(wrong.to_string());
-                }
-                Report::new(&report, output.rows, count)
+    let report = ran.ok().and_then(Result::ok);
+    for (number, (shared, output)) in shared.iter().zip(&mut outputs).enumerate() {
+        let ran = places.iter().position(|place| *place == number);
+        let job = ran
+            .zip(report.as_ref())
+            .map(|(place, report)| &report.jobs[place]);
+        let error = job.and_then(|job| finish(job, output));
+        let mut known = known(shared);
+        if let Some(failures) = ran.and_then(|place| failures[place].take()) {
+            let failures = failures();
+            failures.into_iter().for_each(|failure| known.fail(failure));
+        }
+        known.report = match (&report, job) {
+            (Some(report), Some(job)) => {
+                Some(Report::new(report, job.bytes, output.rows, known.count))
             }
-        });
+            _ => Some(Report::default()).filter(|_| ran.is_none()),
+        };
+        let wrong = wrong.clone().filter(|_| ran.is_some());
+        known.error = error.or(wrong).or(known.error.take());
     }
-    known.error = error.or(known.error.take());
+    running.queues.end();
+}
+
+/// A job has ended: gives its last rows. Returns why they could not be given.
+fn finish(job: &JobReport, output: &mut Output<'_>) -> Option<String> {
+    let given = match &job.output {
+        Ok(()) => output
+            .finish()
+            .map_err(|error| (error.kind(), error.to_string())),
+        Err(error) => Err((error.kind(), error.to_string())),
+    };
+    match given {
+        Ok(()) => None,
+        // Nobody takes batches any more.
+        Err((io::ErrorKind::BrokenPipe, _)) => None,
+        Err((_, error)) => Some(error),
+    }
 }
 
 /// Makes batches of rows.
-struct Output {
+struct Output<'a> {
     reader: RowReader,
     builder: BatchBuilder,
-    sender: Sender<RecordBatch>,
+    queues: &'a Queues,
+    number: usize,
     rows: u64,
     /// When the last batch was given.
     given: Instant,
 }
 
-impl Output {
+impl Output<'_> {
     fn finish(&mut self) -> io::Result<()> {
         self.reader.finish()?;
-        if !self.builder.is_empty() {
-            send(&mut self.builder, &self.sender)?;
+        match self.builder.is_empty() {
+            true => Ok(()),
+            false => self.queues.put(self.number, self.builder.finish()?),
         }
-        Ok(())
     }
 }
 
-fn send(builder: &mut BatchBuilder, sender: &Sender<RecordBatch>) -> io::Result<()> {
-    let batch = builder.finish()?;
-    let sent = sender.send(batch);
-    sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
-}
-
-impl Write for Output {
+impl Write for Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self {
             reader,
             builder,
-            sender,
+            queues,
+            number,
             rows,
             given,
         } = self;
@@ -332,13 +417,13 @@ impl Write for Output {
             builder.push(row)?;
             *rows += 1;
             if builder.is_full() {
-                send(builder, sender)?;
+                queues.put(*number, builder.finish()?)?;
                 *given = Instant::now();
             }
             Ok(())
         })?;
         if !builder.is_empty() && given.elapsed() >= OLD {
-            send(builder, sender)?;
+            queues.put(*number, builder.finish()?)?;
             *given = Instant::now();
         }
         Ok(bytes.len())

@@ -5,7 +5,7 @@ use super::options::{paths, Options};
 use gristmill::decode::{Decode, Encoding, TextDecoding};
 use gristmill::mill::{Mill, MillBuilder};
 use gristmill::objects::ObjectStores;
-use gristmill::source::{is_url, FileTypes, SortKey, Source, Tree, TypeChange};
+use gristmill::source::{is_url, FileTypes, Share, ShareSource, SortKey, Source, Tree, TypeChange};
 use pyo3::prelude::*;
 
 /// Where files come from, and what reads them.
@@ -30,6 +30,26 @@ impl Files {
         named: &Bound<'_, PyAny>,
         passed_over: PassedOver,
     ) -> PyResult<Self> {
+        let (source, sorted) = Self::source(options, named, passed_over, None)?;
+        let mill = mill(options, Mill::builder().ordered(sorted))?;
+        Ok(Self { source, mill })
+    }
+
+    /// Takes what says how the files of a share are read. Rows come in their order.
+    pub fn of_share(options: &mut Options<'_>, share: Share) -> PyResult<Self> {
+        Ok(Self {
+            source: Box::new(ShareSource::new(share).objects(ObjectStores::from_env())),
+            mill: mill(options, Mill::builder().ordered(true))?,
+        })
+    }
+
+    /// Takes what says which files are read. Tells whether they come in an order, which is `default` if none is given.
+    pub fn source(
+        options: &mut Options<'_>,
+        named: &Bound<'_, PyAny>,
+        passed_over: PassedOver,
+        default: Option<SortKey>,
+    ) -> PyResult<(Box<dyn Source>, bool)> {
         let scan = passed_over == PassedOver::AsScan;
         let honoured = options.flag("ignore", scan)?;
         let named = paths(named)?;
@@ -58,7 +78,7 @@ impl Files {
         }
         let sorted = options.take::<String>("sort")?;
         let reverse = options.flag("reverse", false)?;
-        let key = sorted.as_deref().map(sort_key).transpose()?;
+        let key = sorted.as_deref().map(sort_key).transpose()?.or(default);
         if reverse && key.is_none() {
             return Err(value("reverse=True without an order; give sort, too"));
         }
@@ -74,11 +94,7 @@ impl Files {
         let source = tree
             .walk()
             .map_err(|error| value(format!("glob: {error}")))?;
-        let mill = mill(options, Mill::builder().ordered(key.is_some()))?;
-        Ok(Self {
-            source: Box::new(source),
-            mill,
-        })
+        Ok((Box::new(source), key.is_some()))
     }
 }
 

@@ -2,38 +2,35 @@
 
 use super::asked::{not_built, rule_set, Asked};
 use super::errors::{self, value, Failure};
-use super::feed::{Feed, OnFailure, Outcome, Work};
+use super::feed::{self, OnFailure};
 use super::files::{Files, PassedOver};
 use super::options::{each, extracted, Options};
 use super::patterns::PatternSet;
 use super::program;
 use super::progress::Progress;
 use super::stream::Stream;
+use super::work::Work;
 use gristmill::jobs::digest::{digest_schema, Algorithm, Algorithms, DigestJob, DigestRows};
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::jobs::scan::{ScanBuildError, ScanJob};
 use gristmill::jobs::stats::{stats_schema, StatsJob, StatsRows};
 use gristmill::jobs::sweep::findings::{finding_schema, Findings, Format};
 use gristmill::jobs::sweep::{occurrence_schema, Case, SweepJob, SweepJobBuilder};
-use gristmill::jobs::Job;
-use gristmill::mill::Control;
 use gristmill::rows::arrow::schema as arrow_schema;
-use gristmill::rows::Schema;
 use gristmill::rules::RuleSet;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
-use std::io::Write;
 use std::sync::Arc;
 
 /// How a run is told of.
-struct Told {
+pub struct Told {
     progress: Option<Progress>,
     on_failure: OnFailure,
 }
 
 impl Told {
-    fn take(options: &mut Options<'_>) -> PyResult<Self> {
+    pub fn take(options: &mut Options<'_>) -> PyResult<Self> {
         let progress = options.object("progress")?;
         let progress = progress.as_ref().map(Progress::new).transpose()?.flatten();
         let on_failure = match options.take::<String>("errors")?.as_deref() {
@@ -52,39 +49,40 @@ impl Told {
         })
     }
 
-    /// Starts a run over these files. `failures` takes what the job has to tell besides.
-    fn start<J: Job + 'static>(
-        self,
-        py: Python<'_>,
-        files: Files,
-        schema: Schema,
-        job: J,
-        failures: impl FnOnce(&J) -> Vec<Failure> + Send + 'static,
-    ) -> PyResult<Stream> {
+    /// Starts a run of these jobs over files. Returns a stream for each, in their order.
+    pub fn start(self, py: Python<'_>, files: Files, work: Vec<Work>) -> PyResult<Vec<Stream>> {
         let Files { source, mill } = files;
-        self.work(py, schema, move |control, output| {
-            let job = Arc::new(job);
-            let report = mill.run(source, Arc::clone(&job), output, control)?;
-            Ok(Some((report, failures(&job))))
-        })
+        let columns = work.iter().map(|work| Arc::new(arrow_schema(&work.schema)));
+        let columns: Vec<_> = columns.collect();
+        let feeds = feed::start(mill, source, work, self.progress, self.on_failure);
+        let feeds =
+            feeds.map_err(|error| errors::run(py, &format!("no thread to run in: {error}")))?;
+        let streams = columns.into_iter().zip(feeds);
+        Ok(streams
+            .map(|(columns, feed)| Stream::new(columns, feed))
+            .collect())
     }
 
-    fn work(
-        self,
-        py: Python<'_>,
-        schema: Schema,
-        run: impl FnOnce(&Control, &mut dyn Write) -> Outcome + Send + 'static,
-    ) -> PyResult<Stream> {
-        let columns = Arc::new(arrow_schema(&schema));
-        let work = Work {
-            schema,
-            run: Box::new(run),
-        };
-        let feed = Feed::start(work, self.progress, self.on_failure);
-        let feed =
-            feed.map_err(|error| errors::run(py, &format!("no thread to run in: {error}")))?;
-        Ok(Stream::new(columns, feed))
+    /// Starts a run of one job.
+    fn start_one(self, py: Python<'_>, files: Files, work: Work) -> PyResult<Stream> {
+        let started = self.start(py, files, vec![work])?.pop();
+        started.ok_or_else(|| errors::run(py, "a run of no job"))
     }
+}
+
+/// What is searched for, and what is told of it: the arguments of `scan`, and the attributes of `Scan`.
+#[derive(FromPyObject)]
+pub struct ScanArguments<'py> {
+    patterns: Option<Bound<'py, PyAny>>,
+    rules: Option<Bound<'py, PyAny>>,
+    fixed_strings: bool,
+    ignore_case: bool,
+    unicode: bool,
+    context_bytes: Option<u64>,
+    show_secrets: bool,
+    max_match: Option<u64>,
+    regex_size_limit: Option<usize>,
+    set_memory: Option<usize>,
 }
 
 /// Finds every match of every pattern, or what the rules of rule files find, in files.
@@ -118,17 +116,38 @@ pub fn scan<'py>(
     let files = Files::take(&mut options, paths, PassedOver::AsScan)?;
     let told = Told::take(&mut options)?;
     options.end()?;
+    let arguments = ScanArguments {
+        patterns: patterns.cloned(),
+        rules: rules.cloned(),
+        fixed_strings,
+        ignore_case,
+        unicode,
+        context_bytes,
+        show_secrets,
+        max_match,
+        regex_size_limit,
+        set_memory,
+    };
+    let work = scan_work(py, &arguments, false)?;
+    told.start_one(py, files, work)
+}
+
+/// The job of a scan. It takes parts of files if that is asked for and can be.
+pub fn scan_work(py: Python<'_>, arguments: &ScanArguments<'_>, parts: bool) -> PyResult<Work> {
+    let (patterns, rules) = (arguments.patterns.as_ref(), arguments.rules.as_ref());
+    let (context_bytes, show_secrets) = (arguments.context_bytes, arguments.show_secrets);
+    let (regex_size_limit, set_memory) = (arguments.regex_size_limit, arguments.set_memory);
     let compiled = patterns.and_then(|patterns| patterns.cast::<PatternSet>().ok());
     let asked = Asked::new(
         "scan",
         patterns.filter(|_| compiled.is_none()),
-        fixed_strings,
-        ignore_case,
-        unicode,
+        arguments.fixed_strings,
+        arguments.ignore_case,
+        arguments.unicode,
         regex_size_limit,
     )?;
     let mut job = SweepJob::builder();
-    if let Some(bytes) = max_match {
+    if let Some(bytes) = arguments.max_match {
         job = job.max_match(bytes);
     }
     if let Some(bytes) = set_memory {
@@ -161,7 +180,7 @@ pub fn scan<'py>(
                 "context_bytes is about patterns; what rules find has lines and columns instead",
             ));
         }
-        return findings(py, told, files, job, rules, show_secrets);
+        return findings(py, job, rules, show_secrets);
     }
     if show_secrets {
         return Err(value("show_secrets is about rules, and none are given"));
@@ -176,11 +195,11 @@ pub fn scan<'py>(
         }
     };
     if nothing {
-        return told.work(py, occurrence_schema(), |_, _| Ok(None));
+        return Ok(Work::nothing(occurrence_schema()));
     }
     if let Some(asked) = asked {
-        if context_bytes.is_none() && asked.are_strings() {
-            return strings(py, told, files, asked, set_memory);
+        if !parts && context_bytes.is_none() && asked.are_strings() {
+            return strings(py, asked, set_memory);
         }
         let with = py.detach(|| job.patterns(asked.patterns, &asked.settings));
         job = with.map_err(|error| not_built(py, error))?;
@@ -188,20 +207,19 @@ pub fn scan<'py>(
     job = job.table(true).with_path(true).context_bytes(context_bytes);
     let job = py.detach(|| job.build());
     let job = job.map_err(|error| not_built(py, error))?;
-    told.start(py, files, occurrence_schema(), job, swept)
+    let cut = job.can_be_cut();
+    Ok(Work::new(occurrence_schema(), job, swept).cut(cut))
 }
 
 /// Searches for what rules find.
 fn findings(
     py: Python<'_>,
-    told: Told,
-    files: Files,
     job: SweepJobBuilder,
     rules: Arc<RuleSet>,
     show_secrets: bool,
-) -> PyResult<Stream> {
+) -> PyResult<Work> {
     if rules.rules().is_empty() {
-        return told.work(py, finding_schema(), |_, _| Ok(None));
+        return Ok(Work::nothing(finding_schema()));
     }
     let findings = Findings::new(rules)
         .format(Format::Table)
@@ -210,22 +228,16 @@ fn findings(
     let job = job.findings(Arc::clone(&findings));
     let job = py.detach(|| job.build());
     let job = job.map_err(|error| not_built(py, error))?;
-    told.start(py, files, finding_schema(), job, move |job| {
+    Ok(Work::new(finding_schema(), job, move |job| {
         let mut failed = swept(job);
         let unshown = findings.take_errors().into_iter();
         failed.extend(unshown.map(|one| Failure::placed(&one.path, one.offset, &one.to_string())));
         failed
-    })
+    }))
 }
 
 /// Searches for nothing but strings.
-fn strings(
-    py: Python<'_>,
-    told: Told,
-    files: Files,
-    asked: Asked,
-    memory: Option<usize>,
-) -> PyResult<Stream> {
+fn strings(py: Python<'_>, asked: Asked, memory: Option<usize>) -> PyResult<Work> {
     let Asked { patterns, settings } = asked;
     let mut job = ScanJob::builder()
         .patterns(patterns)
@@ -244,12 +256,12 @@ fn strings(
         error @ ScanBuildError::Memory { .. } => value(format!("{error} (set_memory)")),
         error => value(error),
     })?;
-    told.start(py, files, occurrence_schema(), job, |job| {
+    Ok(Work::new(occurrence_schema(), job, |job| {
         let failed = job.take_errors().into_iter();
         failed
             .map(|error| Failure::placed(&error.path, error.offset, &error.to_string()))
             .collect()
-    })
+    }))
 }
 
 /// What a sweep could not search.
@@ -277,6 +289,12 @@ pub fn digest<'py>(
     let files = Files::take(&mut options, paths, PassedOver::Nothing)?;
     let told = Told::take(&mut options)?;
     options.end()?;
+    let work = digest_work(algorithms)?;
+    told.start_one(py, files, work)
+}
+
+/// The job of digests by the algorithms that are named.
+pub fn digest_work(algorithms: Option<&Bound<'_, PyAny>>) -> PyResult<Work> {
     let named = match algorithms {
         None => vec![Algorithm::Blake3],
         Some(algorithms) => each(algorithms, |one| {
@@ -289,7 +307,7 @@ pub fn digest<'py>(
         return Err(value("algorithms is empty; name one, such as 'blake3'"));
     }
     let job = DigestJob::new(Algorithms::from_iter(named), DigestRows::Table);
-    told.start(py, files, digest_schema(), job, |_| Vec::new())
+    Ok(Work::new(digest_schema(), job, |_| Vec::new()))
 }
 
 /// Summarises files: bytes, lines, entropy, and how often each byte value occurs.
@@ -307,13 +325,14 @@ pub fn stats<'py>(
     let files = Files::take(&mut options, paths, PassedOver::Nothing)?;
     let told = Told::take(&mut options)?;
     options.end()?;
-    told.start(
-        py,
-        files,
-        stats_schema(),
-        StatsJob::new(StatsRows::Table),
-        |_| Vec::new(),
-    )
+    told.start_one(py, files, stats_work())
+}
+
+/// The job of summaries.
+pub fn stats_work() -> Work {
+    Work::new(stats_schema(), StatsJob::new(StatsRows::Table), |_| {
+        Vec::new()
+    })
 }
 
 /// Runs a VIR0 program over files.
@@ -334,6 +353,12 @@ pub fn run<'py>(
     let files = Files::take(&mut options, paths, PassedOver::Nothing)?;
     let told = Told::take(&mut options)?;
     options.end()?;
+    let work = run_work(program, args)?;
+    told.start_one(py, files, work)
+}
+
+/// The job of a program, with values for its arguments.
+pub fn run_work(program: &Bound<'_, PyAny>, args: Option<&Bound<'_, PyDict>>) -> PyResult<Work> {
     let mut job = RunJob::builder(program::given(program)?).rows(RunRows::Table);
     for (name, number) in args.into_iter().flat_map(|args| args.iter()) {
         let name: String = extracted("run", "args", &name)?;
@@ -343,7 +368,7 @@ pub fn run<'py>(
         .build()
         .map_err(|error| value(format!("args: {error}")))?;
     let schema = job.schema();
-    told.start(py, files, schema, job, |_| Vec::new())
+    Ok(Work::new(schema, job, |_| Vec::new()))
 }
 
 /// A number of 32 bits, of either sign.

@@ -11,9 +11,10 @@ use gristmill::jobs::sweep::findings::Findings;
 use gristmill::jobs::sweep::{SetError, SweepJob, SweepSet, SweepSetError};
 use gristmill::rows::readable;
 use gristmill::rules::{Matched, RuleSet};
-use gristmill_patterns::{Hit, Literals, Part, RegexSetCache};
+use gristmill_patterns::{saved, Hit, Literals, Part, RegexSetCache};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::Permissions;
@@ -131,6 +132,42 @@ impl PatternSet {
         let path = options::path(file)?;
         py.detach(|| write(&path, &self.set.save()))?;
         Ok(())
+    }
+
+    /// The set as bytes, as `save` writes them: the same on every processor. A set is pickled so.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes = py.detach(|| self.set.save());
+        PyBytes::new(py, &bytes)
+    }
+
+    /// The set that `to_bytes` has given. It, and beside it its regexes, may take `set_memory` bytes.
+    #[staticmethod]
+    #[pyo3(signature = (data, *, set_memory=None))]
+    fn from_bytes(py: Python<'_>, data: &[u8], set_memory: Option<usize>) -> PyResult<Self> {
+        let memory = set_memory.unwrap_or(MEMORY);
+        let set = py.detach(|| {
+            let (len, allowed) = (data.len(), memory);
+            if len > allowed {
+                return Err(SetError::Memory {
+                    needed: len,
+                    allowed,
+                }
+                .into());
+            }
+            Ok::<_, SweepSetError>(SweepSet::load(saved::read(data, len)?, len, memory)?)
+        });
+        set.map(Self::of)
+            .map_err(|error| errors::set(py, Path::new("(bytes)"), &error.to_string()))
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let py = slf.py();
+        Ok((
+            slf.get_type().getattr("from_bytes")?,
+            (slf.get().to_bytes(py),),
+        ))
     }
 
     /// Finds all matches in bytes: a `Batch` with the columns `pattern` (the pattern's number, from 0), `start` and

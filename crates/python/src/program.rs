@@ -60,6 +60,15 @@ impl Program {
         Ok(PyBytes::new(py, &bytes))
     }
 
+    #[allow(clippy::type_complexity)] // It is pickle's.
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, String))> {
+        let this = slf.get();
+        let given = (this.to_bytes(slf.py())?, this.name().to_owned());
+        Ok((slf.get_type().getattr("from_bytes")?, given))
+    }
+
     /// The program as text.
     fn disassemble(&self) -> String {
         disasm::disassemble(self.0.verified().program())

@@ -46,12 +46,12 @@ impl Report {
 }
 
 impl Report {
-    /// The report of a run with this number of rows and, beside its own, of `others` failures.
-    pub fn new(report: &RunReport, rows: u64, others: u64) -> Self {
+    /// What a run did for a job that has seen `bytes`, with this number of rows and of failures.
+    pub fn new(report: &RunReport, bytes: u64, rows: u64, failures: u64) -> Self {
         Self {
             files: report.files,
-            bytes: report.bytes,
-            failures: report.failures + others,
+            bytes,
+            failures,
             rows,
             seconds: report.elapsed.as_secs_f64(),
             workers: report.workers,
@@ -59,9 +59,5 @@ impl Report {
             fallbacks: report.fallbacks.clone(),
             stopped: report.stopped,
         }
-    }
-
-    pub fn failures(&self) -> u64 {
-        self.failures
     }
 }

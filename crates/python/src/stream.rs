@@ -63,6 +63,11 @@ impl Stream {
         }
     }
 
+    /// Takes the feed for another consumer.
+    pub fn give(&self) -> PyResult<Feed> {
+        Ok(*self.take(State::Gone)?)
+    }
+
     fn put(&self, feed: Box<Feed>) {
         let mut place = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *place = State::Here(feed);

@@ -25,6 +25,17 @@ def tool() -> Path:
     return target / "debug" / "gristmill"
 
 
+@pytest.fixture(scope="session")
+def skipped(repository: Path) -> Callable[[str, str], None]:
+    """Skips the test, and says so for the list that scripts/test ends with."""
+
+    def skip(what: str, why: str) -> None:
+        subprocess.run([repository / "scripts/skipped", what, why], check=True)
+        pytest.skip(why)
+
+    return skip
+
+
 Table = Callable[..., pa.Table]
 
 

@@ -12,6 +12,12 @@
 //! match is longer than what a worker saw (`chains`). Bytes are kept for that, up to the longest match that is allowed
 //! ([`SweepJobBuilder::max_match`]); a regex that would need more is an error that names file, place and pattern.
 //!
+//! A [part](crate::source::Entry::part) of a file has the matches that begin in it. They are those of the whole file: a
+//! search for regexes begins at a place before the part over which no match reaches (`border`), where a search of the whole
+//! file stands between two matches, too, and goes on behind the part until all that begin in it are known. Only where a
+//! regex is given up for the longest match may parts differ: in a part that is not read from that place on, it is searched
+//! for again.
+//!
 //! ```
 //! use gristmill::jobs::sweep::SweepJob;
 //! use gristmill::mill::{Control, Mill};
@@ -33,6 +39,7 @@
 //! ```
 
 mod around;
+mod border;
 mod builder;
 mod chains;
 mod context;

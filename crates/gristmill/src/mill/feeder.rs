@@ -25,6 +25,7 @@ use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::lock;
 use gristmill_ring::ChunkBuf;
 use rustix::fs::fstat;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -415,14 +416,16 @@ impl ChunkFeeder {
                     let size = found.map_or(0, |found| size_of(&found));
                     let size = fetched.unwrap_or(size.max(file.told));
                     file.size.store(size, Ordering::Relaxed);
+                    // Behind a part no more is read than its jobs ask for, a chunk at a time.
+                    let wanted = file.entry.part.map_or(size, |part| part.end.min(size));
                     let limit = match fetched {
                         Some(size) => size,
-                        None => size.max(2 * chunk_bytes),
+                        None => wanted.max(file.base.saturating_add(2 * chunk_bytes)),
                     };
                     file.limit.store(limit, Ordering::Relaxed);
                     self.run.intake.offer(Arc::clone(file));
                 } else {
-                    let reached = (piece.number + 1).saturating_mul(chunk_bytes);
+                    let reached = piece.offset.saturating_add(chunk_bytes);
                     if reached >= file.limit.load(Ordering::Relaxed) {
                         // The end has not been seen yet: the file has grown, or ends exactly here.
                         file.limit
@@ -595,6 +598,10 @@ impl ChunkFeeder {
                 return;
             }
         };
+        let base = match self.base(&entry, &handle, kind, told) {
+            Ok(base) => base,
+            Err(error) => return self.run.collector.refuse(&entry, error.into()),
+        };
         let named = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
         let converter = match self.run.config.decode.of_file(named) {
             None => OnceLock::new(),
@@ -615,13 +622,15 @@ impl ChunkFeeder {
             fetched: OnceLock::new(),
             arrived: AtomicU64::new(0),
             converter,
+            base,
             seen: AtomicU64::new(0),
             next: AtomicU64::new(u64::from(!in_order)),
             limit: AtomicU64::new(match in_order {
-                false => self.run.config.layout.chunk as u64,
+                false => base + self.run.config.layout.chunk as u64,
                 true => u64::MAX,
             }),
-            size: AtomicU64::new(0),
+            // A part whose file has lost the bytes before it since then has shrunk, too.
+            size: AtomicU64::new(if base > 0 { told } else { 0 }),
             told,
             position: AtomicU64::new(0),
             tail: Mutex::default(),
@@ -641,9 +650,29 @@ impl ChunkFeeder {
         let piece = Piece {
             file: open,
             number: 0,
-            offset: 0,
+            offset: base,
         };
-        self.read(piece, buffer, false);
+        self.read(piece, buffer, base > 0);
+    }
+
+    /// Where the first chunk of a file begins.
+    fn base(&self, entry: &Entry, handle: &Handle, kind: FileKind, told: u64) -> io::Result<u64> {
+        let Some(part) = &entry.part else {
+            return Ok(0);
+        };
+        let (Handle::File(file), FileKind::Positioned) = (handle, kind) else {
+            return Err(io::Error::other(
+                "it is no regular file, of which parts could be read",
+            ));
+        };
+        let decode = &self.run.config.decode;
+        if decode.compressed || decode.text != TextDecoding::Bytes {
+            return Err(io::Error::other(
+                "a part of a file is not decoded; read the whole file, or its bytes as they are",
+            ));
+        }
+        let from = self.run.jobs.part_from(file, part, told)?.min(part.begin);
+        Ok(from - from % self.run.config.layout.chunk as u64)
     }
 
     /// Queues one read; false where that failed, which has been reported then.

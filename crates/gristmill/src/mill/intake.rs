@@ -259,7 +259,10 @@ impl Intake {
             let number = file.next.load(Ordering::Relaxed);
             let offset = match file.kind() {
                 FileKind::Stream => file.position.load(Ordering::Relaxed),
-                FileKind::Positioned => number.saturating_mul(self.chunk_bytes),
+                FileKind::Positioned => {
+                    let before = number.saturating_mul(self.chunk_bytes);
+                    file.base.saturating_add(before)
+                }
             };
             if finished || offset >= file.limit.load(Ordering::Relaxed) {
                 cutting.remove(index);

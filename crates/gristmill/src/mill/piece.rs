@@ -43,6 +43,8 @@ pub(super) struct OpenFile {
     pub arrived: AtomicU64,
     /// What decodes the raw bytes. It is set before more than one reader knows the file.
     pub converter: OnceLock<Mutex<Converter>>,
+    /// Where its first chunk begins: with the file, unless a part of it is read.
+    pub base: u64,
     /// The number of the next chunk that no reader has taken.
     pub next: AtomicU64,
     /// How many chunks have been seen by every job that takes them in order.

@@ -49,6 +49,7 @@ pub(super) struct Run {
     pub landings: Arc<Landings>,
     pub flights: Arc<Flights>,
     pub collector: Collector,
+    pub jobs: Arc<Jobs>,
 }
 
 impl Run {
@@ -124,6 +125,7 @@ impl Run {
             opener,
             flights,
             collector,
+            jobs: Arc::clone(jobs),
         }
     }
 }

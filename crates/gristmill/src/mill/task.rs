@@ -5,10 +5,13 @@ use super::error::MillError;
 use super::plan::MAX_JOBS;
 use crate::error::FileErrorKind;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
-use crate::source::{Entry, FileFacts};
+use crate::source::{Entry, FileFacts, FilePart};
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
-use std::io::Write;
+use rustix::fs::{fcntl_getfl, OFlags};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -70,6 +73,8 @@ pub(super) trait AnyJob: Send + Sync {
     fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError>;
     fn fault(&self, word: u32) -> Option<String>;
     fn refused(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>);
+    fn takes_parts(&self) -> bool;
+    fn part_from(&self, file: &OwnedFd, begin: u64) -> std::io::Result<u64>;
     /// Begins a file.
     fn open(self: Arc<Self>, entry: &Arc<Entry>, facts: &FileFacts) -> Box<dyn AnyFile>;
 }
@@ -109,6 +114,14 @@ impl<J: Job + 'static> AnyJob for J {
 
     fn refused(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>) {
         Job::refused_for(self, entry, why, rows);
+    }
+
+    fn takes_parts(&self) -> bool {
+        Job::takes_parts(self)
+    }
+
+    fn part_from(&self, file: &OwnedFd, begin: u64) -> std::io::Result<u64> {
+        Job::part_from(self, file, begin)
     }
 
     fn open(self: Arc<Self>, entry: &Arc<Entry>, facts: &FileFacts) -> Box<dyn AnyFile> {
@@ -243,6 +256,35 @@ impl Jobs {
         self.all.iter().all(Running::is_stopped)
     }
 
+    /// From which byte on a file must be read for a part of it.
+    ///
+    /// # Errors
+    /// Those of reading it; for a job that takes whole files only, and for a file of another size than was planned, one
+    /// that says so.
+    pub fn part_from(&self, file: &OwnedFd, part: &FilePart, told: u64) -> io::Result<u64> {
+        if let Some(whole) = self.all.iter().find(|running| !running.job.takes_parts()) {
+            return Err(io::Error::other(format!(
+                "{} takes whole files, and this is a part of one; give it the file",
+                whole.name
+            )));
+        }
+        if told != part.size {
+            return Err(io::Error::other(format!(
+                "it had {} bytes when it was cut into parts, and has {told} now; plan again",
+                part.size
+            )));
+        }
+        let through_cache = through_cache(file)?;
+        let file = through_cache.as_ref().unwrap_or(file);
+        let wanted = self
+            .all
+            .iter()
+            .map(|running| running.job.part_from(file, part.begin));
+        wanted
+            .reduce(|one, other| Ok(one?.min(other?)))
+            .unwrap_or(Ok(part.begin))
+    }
+
     /// Prepares all jobs for the kernel.
     ///
     /// # Errors
@@ -258,6 +300,15 @@ impl Jobs {
         let streams = self.all.iter();
         streams.filter_map(|job| job.stream_job.clone()).collect()
     }
+}
+
+/// The same file, opened without O_DIRECT if it has that: reads past the page cache must be aligned.
+fn through_cache(file: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    if !fcntl_getfl(file)?.contains(OFlags::DIRECT) {
+        return Ok(None);
+    }
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok(Some(again.into()))
 }
 
 impl Running {

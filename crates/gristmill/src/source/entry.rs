@@ -21,8 +21,36 @@ pub struct Entry {
     /// The directory below which a walk that follows no links has found the file, which is opened below it and through
     /// no link. `None` for files that were named, or found by following links.
     pub root: Option<Root>,
+    /// The part of the file whose rows are wanted; `None` for all of it. The jobs of the run must
+    /// [take parts](crate::jobs::Job::takes_parts).
+    pub part: Option<FilePart>,
     /// Its place in the source's order: how many entries the source has given before it.
     pub sequence: u64,
+}
+
+/// A part of a regular file: the rows that begin in it, as a run over the whole file gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilePart {
+    /// Its first byte.
+    pub begin: u64,
+    /// The byte behind its last. The last part of a file ends at the file's size, and has what begins there, too.
+    pub end: u64,
+    /// The size of the file that was cut, in bytes. A file that has another size by now fails.
+    pub size: u64,
+}
+
+impl FilePart {
+    /// Whether a row that begins at a byte belongs to the part.
+    #[must_use]
+    pub fn has(&self, at: u64) -> bool {
+        at >= self.begin && !self.is_before(at)
+    }
+
+    /// Whether the part ends before a byte, or with it.
+    #[must_use]
+    pub fn is_before(&self, at: u64) -> bool {
+        at >= self.end && self.end < self.size
+    }
 }
 
 impl Entry {
@@ -33,6 +61,7 @@ impl Entry {
             explicit: true,
             origin: Origin::Special,
             root: None,
+            part: None,
             sequence: 0,
         }
     }

@@ -30,6 +30,7 @@ fn pipe_source() -> (PathBuf, Pipe, PipeWriter) {
         explicit: true,
         origin: Origin::Special,
         root: None,
+        part: None,
         sequence: 0,
     };
     let source = Pipe {

@@ -112,6 +112,51 @@ impl Open {
             .min()
             .unwrap_or(at)
     }
+
+    /// The first place at which a match may begin that goes on behind `text`, or ends with it; the text's end if there is
+    /// none. `None` if bytes before the text decide: if none are, it is `whole`.
+    pub fn reach(&self, cache: &mut dfa::Cache, text: &[u8], whole: bool) -> Reach {
+        let unknown = |read| Reach { first: None, read };
+        let input = Input::new(text).anchored(Anchored::Yes);
+        let Ok(mut state) = self.dfa.start_state_reverse(cache, &input) else {
+            return unknown(0);
+        };
+        let mut first = text.len();
+        for (at, byte) in text.iter().enumerate().rev() {
+            let read = text.len() - at;
+            match self.dfa.next_state(cache, state, *byte) {
+                Ok(next) => state = next,
+                Err(_) => return unknown(read),
+            }
+            if state.is_match() {
+                // The automaton tells it a byte later.
+                first = at + 1;
+            } else if state.is_dead() {
+                return Reach {
+                    first: Some(first),
+                    read,
+                };
+            } else if state.is_quit() {
+                return unknown(read);
+            }
+        }
+        let read = text.len();
+        match self.dfa.next_eoi_state(cache, state) {
+            Ok(end) if whole => Reach {
+                first: Some(if end.is_match() { 0 } else { first }),
+                read,
+            },
+            _ => unknown(read),
+        }
+    }
+}
+
+/// What [`Open::reach`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub first: Option<usize>,
+    /// Bytes that were looked at.
+    pub read: usize,
 }
 
 /// The same automaton, begun in any of its states and without look-arounds.
@@ -217,6 +262,30 @@ mod tests {
         assert!(!open.is_cut_off(b"key (    ", 5));
         assert!(!open.is_cut_off(b"key     (", 3));
         assert!(!open.is_cut_off(b"key abc      ", 3));
+    }
+
+    #[test]
+    fn what_reaches_over_an_end_begins_where_the_bytes_before_it_say() {
+        for (pattern, text, first, of_whole) in [
+            ("abc", "xxab", Some(2), Some(2)),
+            ("abc", "xxabc", Some(2), Some(2)),
+            ("abc", "xxabcx", Some(6), Some(6)),
+            ("abc", "ab", None, Some(0)),
+            ("[a-z]+", "ab cde", Some(3), Some(3)),
+            ("a.*b", "xaxxbxx\nx", Some(9), Some(9)),
+            ("(?s)a.*b", "xxx", None, Some(3)),
+            ("(?s)a.*b", "xax", None, Some(1)),
+            ("", "ab", Some(2), Some(2)),
+        ] {
+            let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+            let hir = { parser }.parse(pattern).unwrap();
+            let open = Open::new(&hir, 1 << 20).unwrap();
+            let mut cache = open.cache();
+            for (whole, expected) in [(false, first), (true, of_whole)] {
+                let reach = open.reach(&mut cache, text.as_bytes(), whole);
+                assert_eq!(reach.first, expected, "{pattern} in {text}, {whole}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::backtrack::Told;
 use super::compiled::{CompileError, Compiled};
+use super::endless::is_endless;
 use super::marks::Mark;
 use super::open::{Open, LOOK};
 use super::progress::{GoesOn, Memory, Progress, Starts, VAIN};
@@ -13,7 +14,7 @@ use regex_automata::Input;
 use regex_syntax::hir::Hir;
 
 /// The longest match for which a search is confined to a window.
-const WINDOW: usize = 4096;
+pub(super) const WINDOW: usize = 4096;
 
 /// The most places before a literal at each of which the regex is tried.
 const TRIES: usize = 32;
@@ -51,13 +52,16 @@ pub(super) struct Rule {
     pub mark: Option<Mark>,
     pub compiled: Compiled,
     /// The longest match, in bytes, if there is a bound.
-    longest: Option<usize>,
+    pub longest: Option<usize>,
+    /// Whether a match may go on over any bytes, however many.
+    pub endless: bool,
 }
 
 impl Rule {
     /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
     pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
         let longest = hir.properties().maximum_len();
+        let endless = is_endless(&hir);
         let rest = required.as_ref().and_then(|required| required.rest.clone());
         let way = match (required, longest) {
             (None, _) => Way::Whole,
@@ -80,6 +84,7 @@ impl Rule {
             mark,
             compiled: Compiled::new(hir, rest, limit),
             longest,
+            endless,
         }
     }
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, final, type_check_only
@@ -6,17 +6,22 @@ from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, final, type_
 from typing_extensions import Buffer, CapsuleType, Unpack
 
 from ._errors import FileError
+from ._jobs import Job
 
 __all__ = [
     "__VERSION__",
     "Batch",
+    "Pairs",
     "PatternSet",
     "Program",
     "Report",
     "Stream",
     "digest",
+    "divided",
     "run",
     "scan",
+    "start_mill",
+    "start_share",
     "stats",
 ]
 
@@ -27,9 +32,9 @@ _Paths: TypeAlias = _Path | Iterable[_Path]
 _Patterns: TypeAlias = str | bytes | Iterable[str | bytes]
 _Names: TypeAlias = str | Iterable[str]
 
-# What says which files are read, how, and how that is told: docs/python.md explains each.
+# What says which files are read: docs/python.md explains each.
 @type_check_only
-class _Options(TypedDict, total=False):
+class _FileOptions(TypedDict, total=False):
     ignore: bool | None
     hidden: bool | None
     require_git: bool | None
@@ -47,6 +52,10 @@ class _Options(TypedDict, total=False):
     type_clear: _Names | None
     sort: Literal["path", "modified", "accessed", "created"] | None
     reverse: bool | None
+
+# What says how they are read, and how that is told.
+@type_check_only
+class _RunOptions(TypedDict, total=False):
     encoding: str | None
     decompress: bool | None
     workers: int | None
@@ -57,6 +66,16 @@ class _Options(TypedDict, total=False):
     errors: Literal["warn", "collect", "raise"] | None
     progress: Callable[[int, int], object] | bool | None
 
+@type_check_only
+class _Options(_FileOptions, _RunOptions, total=False): ...
+
+_Part: TypeAlias = tuple[bytes, int, int, tuple[int, int] | None, str | None]
+
+def start_mill(paths: _Paths, jobs: dict[str, Job], **options: Unpack[_Options]) -> list[Stream]: ...
+def divided(
+    paths: _Paths, jobs: dict[str, Job], share_bytes: int, most_files: int, cut: bool, **options: Unpack[_FileOptions]
+) -> tuple[list[list[_Part]], list[str]]: ...
+def start_share(parts: Iterable[_Part], jobs: dict[str, Job], **options: Unpack[_RunOptions]) -> list[Stream]: ...
 def scan(
     paths: _Paths,
     patterns: _Patterns | PatternSet | None = None,
@@ -99,6 +118,13 @@ class Stream:
     def __next__(self) -> Batch: ...
     def __arrow_c_schema__(self) -> CapsuleType: ...
     def __arrow_c_stream__(self, requested_schema: Any = None) -> CapsuleType: ...
+
+@final
+class Pairs:
+    def __new__(cls, streams: Sequence[Stream]) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[int, Batch]: ...
+    def close(self) -> None: ...
 
 @final
 class Batch:
@@ -148,6 +174,9 @@ class PatternSet:
     ) -> Self: ...
     @staticmethod
     def load(file: _Path, *, set_memory: int | None = None) -> PatternSet: ...
+    @staticmethod
+    def from_bytes(data: bytes, *, set_memory: int | None = None) -> PatternSet: ...
+    def to_bytes(self) -> bytes: ...
     def save(self, file: _Path) -> None: ...
     def scan(self, data: Buffer) -> Batch: ...
     def explain(self) -> str: ...

@@ -55,6 +55,7 @@ fn entry(origin: Origin) -> Entry {
         explicit: true,
         origin,
         root: None,
+        part: None,
         sequence: 0,
     }
 }

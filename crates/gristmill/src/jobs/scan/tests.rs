@@ -405,6 +405,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
             Origin::File
         },
         root: None,
+        part: None,
         sequence: 0,
     };
     let size = if large {
@@ -486,6 +487,7 @@ fn entry() -> Entry {
         explicit: true,
         origin: Origin::File,
         root: None,
+        part: None,
         sequence: 0,
     }
 }

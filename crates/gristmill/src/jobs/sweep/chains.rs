@@ -26,6 +26,8 @@ pub(super) struct Chains {
     chains: BTreeMap<u32, Chain>,
     /// Regexes that are no longer searched for.
     given_up: BTreeSet<u32>,
+    /// Where the first search begins.
+    first: u64,
 }
 
 /// A regex that is no longer searched for from a place on.
@@ -47,6 +49,14 @@ pub(super) trait Searching {
 }
 
 impl Chains {
+    /// Of a file that is read from before this place on.
+    pub fn from(first: u64) -> Self {
+        Self {
+            first,
+            ..Self::default()
+        }
+    }
+
     /// Takes what a worker found in a chunk. Regexes that need more than `most` bytes for one match are given up.
     pub fn chunk(
         &mut self,
@@ -71,7 +81,7 @@ impl Chains {
                 continue;
             }
             let mut chain = self.chains.remove(&one.index).unwrap_or(Chain {
-                at: chunk.start,
+                at: chunk.start.max(self.first),
                 before: None,
                 retry: 0,
             });

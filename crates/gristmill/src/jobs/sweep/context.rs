@@ -32,6 +32,16 @@ impl Context {
         }
     }
 
+    /// The first bytes will be those at `offset` of the file.
+    pub fn begin_at(&mut self, offset: u64) {
+        self.tail = Tail::at(offset);
+    }
+
+    /// Whether a match waits for the bytes behind it.
+    pub fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Takes a match that is known since the last chunk.
     pub fn push(&mut self, hit: Match) {
         self.waiting.push_back(hit);

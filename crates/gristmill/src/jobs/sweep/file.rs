@@ -11,7 +11,7 @@ use super::plan::{Plan, SweepReport};
 use super::rows::Occurrence;
 use crate::jobs::scan::ScanTotals;
 use crate::jobs::{FileEnd, LandedChunk};
-use crate::source::Entry;
+use crate::source::{Entry, FilePart};
 use gristmill_patterns::RegexSetCache;
 use gristmill_protocol::opcode::RESULT_VALUE;
 use std::os::unix::ffi::OsStrExt;
@@ -19,11 +19,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes before a place that a look-around may need.
-const LOOK: u64 = 4;
+pub(super) const LOOK: u64 = 4;
 
 /// A file while it is read.
 pub(super) struct FileSweep {
     entry: Arc<Entry>,
+    /// Where its rows begin.
+    part: FilePart,
     chains: Chains,
     kept: Kept,
     order: Order,
@@ -40,8 +42,14 @@ pub(super) struct FileSweep {
 
 impl FileSweep {
     pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+        let whole = FilePart {
+            begin: 0,
+            end: 0,
+            size: 0,
+        };
         Self {
             entry: Arc::clone(entry),
+            part: entry.part.unwrap_or(whole),
             chains: Chains::default(),
             kept: Kept::default(),
             order: Order::default(),
@@ -59,7 +67,10 @@ impl FileSweep {
 
     /// Takes the next part of the next chunk. Returns whether the file is answered.
     pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
-        if plan.decides_only() && chunk.results[RESULT_VALUE] > 0 {
+        if self.end == 0 && chunk.offset > 0 {
+            self.begin_at(chunk.offset);
+        }
+        if plan.decides_only() && self.entry.part.is_none() && chunk.results[RESULT_VALUE] > 0 {
             // A regex that matches in a chunk matches in the file, if perhaps elsewhere.
             self.count += 1;
             return true;
@@ -90,7 +101,20 @@ impl FileSweep {
             });
             self.printed += (rows.len() - before) as u64;
         }
-        plan.decides_only() && self.count > 0
+        let waits = self.context.as_ref().is_some_and(Context::waits);
+        let first = self.order.first_start().unwrap_or(known).min(known);
+        (plan.decides_only() && self.count > 0) || (self.part.is_before(first) && !waits)
+    }
+
+    /// The first chunk of a part begins at `offset`.
+    fn begin_at(&mut self, offset: u64) {
+        self.end = offset;
+        self.kept = Kept::at(offset);
+        // What the bytes before the chunk are is known from here on.
+        self.chains = Chains::from(offset + LOOK);
+        if let Some(context) = &mut self.context {
+            context.begin_at(offset);
+        }
     }
 
     /// Takes the regexes' matches in a chunk.
@@ -112,7 +136,7 @@ impl FileSweep {
             self.chains
                 .chunk(chunk.offset..self.end, told, plan.max_match, &mut searching)
         });
-        for one in given_up {
+        for one in given_up.into_iter().filter(|one| self.part.has(one.from)) {
             let name = plan.name(plan.regex(one.index));
             plan.error(SweepError {
                 path: self.entry.path.to_path_buf(),
@@ -130,7 +154,11 @@ impl FileSweep {
         let before = rows.len();
         let path = self.entry.path.as_os_str().as_bytes();
         let mut count = 0;
+        let part = self.part;
         self.order.take(horizon, |found| {
+            if !part.has(found.start) {
+                return;
+            }
             count += 1;
             if let (Some(judged), Some(rules)) = (&mut self.judged, &plan.rules) {
                 judged.push(rules, found);

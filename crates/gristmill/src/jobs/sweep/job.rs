@@ -1,7 +1,8 @@
 //! The job itself.
 
+use super::border;
 use super::error::SweepError;
-use super::file::FileSweep;
+use super::file::{FileSweep, LOOK};
 use super::judged::Judged;
 use super::opcode::{MODE_ANY, OPCODE};
 use super::plan::Plan;
@@ -11,6 +12,8 @@ use crate::source::Entry;
 use gristmill_megakernel::StreamJob;
 use gristmill_ring::lock;
 use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -91,6 +94,13 @@ impl SweepJob {
 }
 
 impl SweepJob {
+    /// Whether cutting files into parts is of use. It is not for rules, which take whole files only, and where a match of a
+    /// regex may go on over any bytes: then each part is searched from the file's beginning.
+    #[must_use]
+    pub fn can_be_cut(&self) -> bool {
+        self.takes_parts() && !self.plan.patterns.set.regexes().is_endless()
+    }
+
     /// The regexes that are expected to cost most, with their costs, if there are any.
     pub fn costs(&self) -> Option<String> {
         let set = &self.plan.patterns.set;
@@ -143,12 +153,26 @@ impl Job for SweepJob {
         }
     }
 
-    fn mode(&self, _entry: &Entry, _offset: u64) -> u32 {
-        if self.plan.decides_only() {
+    fn mode(&self, entry: &Entry, _offset: u64) -> u32 {
+        if self.plan.decides_only() && entry.part.is_none() {
             MODE_ANY
         } else {
             0
         }
+    }
+
+    /// Findings of rules are of whole files: they have line numbers, and may wait for a keyword anywhere in the file.
+    fn takes_parts(&self) -> bool {
+        self.plan.rules.is_none()
+    }
+
+    fn part_from(&self, file: &OwnedFd, begin: u64) -> io::Result<u64> {
+        let around = self.plan.context.unwrap_or(0).max(LOOK);
+        let from = self.plan.patterns.with_cache(|cache| {
+            let regexes = self.plan.patterns.set.regexes();
+            border::before(regexes, cache, file, begin, self.plan.max_match)
+        })?;
+        Ok(from.min(begin.saturating_sub(around)).saturating_sub(LOOK))
     }
 
     fn open(&self, entry: &Arc<Entry>) -> SweepFile {

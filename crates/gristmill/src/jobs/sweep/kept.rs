@@ -9,6 +9,14 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// Nothing, before the byte at `from`.
+    pub fn at(from: u64) -> Self {
+        Self {
+            bytes: Vec::new(),
+            from,
+        }
+    }
+
     /// Where the bytes begin in the file.
     pub fn start(&self) -> u64 {
         self.from

@@ -23,6 +23,14 @@ pub(super) struct Text<'a> {
 }
 
 impl Tail {
+    /// Nothing, before the byte at `from`.
+    pub fn at(from: u64) -> Self {
+        Self {
+            bytes: Vec::new(),
+            from,
+        }
+    }
+
     /// What is kept, and behind it `bytes`.
     pub fn text<'a>(&'a self, bytes: &'a [u8]) -> Text<'a> {
         Text {

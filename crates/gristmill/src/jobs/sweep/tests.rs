@@ -1,6 +1,8 @@
 //! A sweep finds in files, however they are cut, what a search for each pattern alone finds.
 
-use super::{SweepJob, SweepReport};
+mod parts;
+
+use super::{SweepJob, SweepJobBuilder, SweepReport};
 use crate::jobs::Job;
 use crate::mill::{Control, Mill};
 use crate::source::Tree;
@@ -99,14 +101,19 @@ fn expected(given: &[Given], text: &[u8]) -> Vec<(usize, usize, usize)> {
 }
 
 fn job(given: &[Given], report: SweepReport) -> SweepJob {
-    let mut job = SweepJob::builder().report(report).max_match(1 << 20);
+    let job = SweepJob::builder().report(report).max_match(1 << 20);
+    with(job, given).build().unwrap()
+}
+
+/// Searches for these patterns, each under its number as its name.
+fn with(mut job: SweepJobBuilder, given: &[Given]) -> SweepJobBuilder {
     for (number, pattern) in given.iter().enumerate() {
         job = match pattern {
             Given::String(string) => job.string(number.to_string(), *string),
             Given::Regex(regex) => job.regex(number.to_string(), *regex),
         };
     }
-    job.build().unwrap()
+    job
 }
 
 fn run(job: SweepJob, chunk: usize, file: &std::path::Path) -> (String, Arc<SweepJob>) {

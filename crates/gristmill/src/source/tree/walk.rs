@@ -196,6 +196,7 @@ impl Walking {
                 _ => Origin::Special,
             },
             root: if explicit { None } else { self.root.clone() },
+            part: None,
             sequence: 0,
         })
     }
