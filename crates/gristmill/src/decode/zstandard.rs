@@ -1,6 +1,11 @@
 //! Frames of Zstandard: by its own library where the feature `zstd` has it, and else by a decoder in Rust, which takes
 //! longer.
 
+#[cfg(feature = "zstd")]
+mod library;
+#[cfg(any(test, not(feature = "zstd")))]
+mod rust;
+
 use super::input::Input;
 use super::member::Member;
 use std::io;
@@ -13,120 +18,9 @@ pub(super) fn begin(input: Input) -> io::Result<Box<dyn Member>> {
     rust::begin(input)
 }
 
-#[cfg(feature = "zstd")]
-mod library {
-    use super::super::input::Input;
-    use super::super::member::{early, Member, MAX_WINDOW_BYTES};
-    use std::io::{self, ErrorKind, Read};
-    use zstd::stream::read::Decoder;
-
-    struct Library(Decoder<'static, Input>);
-
-    pub fn begin(input: Input) -> io::Result<Box<dyn Member>> {
-        let mut decoder = Decoder::with_buffer(input)?.single_frame();
-        decoder.window_log_max(MAX_WINDOW_BYTES.ilog2())?;
-        Ok(Box::new(Library(decoder)))
-    }
-
-    impl Read for Library {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            self.0.read(into).map_err(|error| match error.kind() {
-                ErrorKind::UnexpectedEof => early(),
-                _ => error,
-            })
-        }
-    }
-
-    impl Member for Library {
-        fn end(self: Box<Self>) -> io::Result<Option<Input>> {
-            Ok(Some(self.0.finish()))
-        }
-    }
-}
-
-#[cfg(any(test, not(feature = "zstd")))]
-mod rust {
-    use super::super::input::Input;
-    use super::super::member::{early, Member, MAX_WINDOW_BYTES};
-    use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-    use std::io::{self, ErrorKind, Read};
-
-    pub fn begin(input: Input) -> io::Result<Box<dyn Member>> {
-        Ok(Box::new(Rust::begin(input)?))
-    }
-
-    struct Rust {
-        decoder: FrameDecoder,
-        input: Input,
-        /// What ended the frame, once the bytes before it were given.
-        failed: Option<io::Error>,
-    }
-
-    impl Rust {
-        fn begin(mut input: Input) -> io::Result<Self> {
-            let mut decoder = FrameDecoder::new();
-            decoder.set_max_window_size(MAX_WINDOW_BYTES);
-            decoder.init(&mut input).map_err(io::Error::other)?;
-            Ok(Self {
-                decoder,
-                input,
-                failed: None,
-            })
-        }
-
-        fn check(&self) -> io::Result<()> {
-            let (told, found) = (
-                self.decoder.get_checksum_from_data(),
-                self.decoder.get_calculated_checksum(),
-            );
-            if told.is_some() && told != found {
-                let why = "the checksum of its content is another";
-                return Err(io::Error::new(ErrorKind::InvalidData, why));
-            }
-            Ok(())
-        }
-    }
-
-    impl Read for Rust {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            loop {
-                if self.decoder.can_collect() > 0 {
-                    return self.decoder.read(into);
-                }
-                if let Some(error) = self.failed.take() {
-                    return Err(error);
-                }
-                if self.decoder.is_finished() {
-                    return self.check().map(|()| 0);
-                }
-                let one = BlockDecodingStrategy::UptoBlocks(1);
-                if let Err(error) = self.decoder.decode_blocks(&mut self.input, one) {
-                    self.failed = Some(match self.input.seen().ended() {
-                        true => early(),
-                        false => io::Error::other(error),
-                    });
-                    // The decoder keeps the last decoded bytes until the frame has ended. An empty last block, and a
-                    // checksum that nobody compares, let it give them.
-                    let last = [1, 0, 0, 0, 0, 0, 0];
-                    let one = BlockDecodingStrategy::UptoBlocks(1);
-                    let _ = self.decoder.decode_blocks(&last[..], one);
-                }
-            }
-        }
-    }
-
-    impl Member for Rust {
-        fn end(self: Box<Self>) -> io::Result<Option<Input>> {
-            Ok(Some(self.input))
-        }
-    }
-}
-
 #[cfg(all(test, feature = "zstd"))]
 mod tests {
-    use super::super::input::Input;
-    use super::super::member::Member;
-    use super::{library, rust};
+    use super::{library, rust, Input, Member};
     use std::io::{self, Read, Write};
 
     type Begin = fn(Input) -> io::Result<Box<dyn Member>>;

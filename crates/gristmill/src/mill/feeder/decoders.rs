@@ -1,0 +1,81 @@
+//! Which files are decoded on their way into chunks, and their decoders.
+
+use crate::decode::{Decoding, TextDecoding};
+use crate::error::FileErrorKind;
+use crate::mill::ahead::Ahead;
+use crate::mill::convert::{Converter, RawBytes, RawKind};
+use crate::mill::piece::{FileKind, Handle, Piece};
+use crate::mill::run::Run;
+use gristmill_ingest::object::Fetched;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
+use gristmill_ring::lock;
+use std::sync::Arc;
+
+/// How a file must be decoded of which a read brought these first bytes.
+pub(super) fn found_encoded(
+    run: &Run,
+    piece: &Piece,
+    bytes: &[u8],
+    more: bool,
+) -> Option<Decoding> {
+    let decode = &run.config.decode;
+    let first = decode.text != TextDecoding::Bytes
+        && piece.offset == 0
+        && piece.file.converter.get().is_none();
+    if !first || !lock(&piece.file.tail).is_empty() {
+        return None;
+    }
+    let in_order = piece.file.kind() == FileKind::Stream;
+    decode.of_beginning(bytes, more && in_order)
+}
+
+/// A decoder of a file, or why the read path has none. Of an object, `before` and `fetched` are what its first fetch
+/// brought.
+pub(super) fn converter(
+    run: &Run,
+    decoding: Decoding,
+    handle: &Handle,
+    kind: FileKind,
+    before: Vec<u8>,
+    fetched: Option<Fetched>,
+) -> Result<Converter, FileErrorKind> {
+    let config = &run.config;
+    let status = Arc::clone(&run.status);
+    let file = match handle {
+        Handle::File(file) => file,
+        Handle::Object(object) => {
+            run.counters.add_decoded_object();
+            let fetches = Arc::clone(&run.fetches);
+            let offset = before.len() as u64;
+            let ahead = Ahead::new(
+                object.clone(),
+                offset,
+                fetched,
+                fetches,
+                Arc::clone(&status),
+            );
+            let from = RawBytes::Object(ahead);
+            return Ok(Converter::new(decoding, from, before, status));
+        }
+    };
+    let refuses = match config.read_path {
+        ReadPathChoice::Auto | ReadPathChoice::Only(ReadPath::PositionedRead) => config.strict,
+        ReadPathChoice::Only(ReadPath::RegisteredMappedRead) => {
+            let why = "files that are decompressed or decoded are read by pread";
+            run.counters.add_fallback(why);
+            config.strict
+        }
+        ReadPathChoice::Only(_) => true,
+    };
+    if refuses {
+        let what = decoding.what();
+        return Err(FileErrorKind::NotDecoded { what });
+    }
+    run.counters.add_decoded_file();
+    let kind = match kind {
+        FileKind::Positioned => RawKind::Positioned,
+        FileKind::Stream => RawKind::Stream,
+    };
+    let from = RawBytes::File(Arc::clone(file), kind);
+    Ok(Converter::new(decoding, from, before, status))
+}
