@@ -1,10 +1,11 @@
-//! Rows as Arrow record batches, and what writes these as files.
+//! Rows as Arrow record batches and as rows again, and what writes and reads files of them.
 
 mod batch;
 mod ipc;
 mod layout;
 mod parquet;
 mod read;
+mod rows;
 
 pub use batch::{BatchBuilder, Batches};
 pub(crate) use ipc::IpcWriter;

@@ -1,7 +1,7 @@
 //! The schema in Arrow's terms.
 
-use crate::read::{NAME, VERSION};
 use crate::schema::{Field, Kind, Schema};
+use crate::told::{NAME, VERSION};
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,9 @@
 //! Files of Arrow IPC and of Parquet, read.
 
-use crate::read::{Columns, TableError, Told};
+use super::rows::Columns;
+use crate::error::TableError;
 use crate::schema::Schema;
+use crate::told::Told;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;

@@ -1,7 +1,7 @@
 //! CSV, read.
 
-use super::{wanted, TableError};
 use crate::encode::RowWriter;
+use crate::error::{wanted, TableError};
 use crate::escape::unescape;
 use crate::schema::{Field, Kind, Schema};
 use csv::{ByteRecord, Reader, ReaderBuilder};
