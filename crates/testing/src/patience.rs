@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::fs;
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -115,6 +116,26 @@ impl Patience {
         }
     }
 
+    /// Waits until a child has ended. A child that makes no more progress is killed.
+    ///
+    /// # Panics
+    /// If the child was killed.
+    #[track_caller]
+    pub fn wait(child: &mut Child) -> ExitStatus {
+        let mut patience = Self::new();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if let Some(why) = patience.over() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("killed: {why}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Receives a value from another thread. `None` if that thread ends without sending one, or if the wait is over.
     pub fn receive<T>(mut self, receiver: &Receiver<T>) -> Option<T> {
         loop {
@@ -191,7 +212,7 @@ fn thread(id: u64, stat: &str) -> Option<Thread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Child, Command};
+    use std::process::Command;
 
     struct Ended(Child);
 

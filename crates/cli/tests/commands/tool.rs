@@ -47,18 +47,7 @@ pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
             let _ = pipe.write_all(&stdin);
         }
     });
-    let mut patience = Patience::new();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if let Some(why) = patience.over() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("killed: {why}");
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
+    let status = Patience::wait(&mut child);
     writer.join().unwrap();
     Done {
         code: status.code(),
