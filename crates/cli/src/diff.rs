@@ -46,12 +46,12 @@ pub struct DiffArgs {
 pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     let json = args.json.then_some(("--json", Format::Jsonl));
     let format = args.rows.format(json)?;
-    let old = Manifest::open(&args.old, false).map_err(|error| manifest::unusable(&error))?;
+    let old = Manifest::open(&args.old, false).map_err(|error| error.to_string())?;
     let rows = args.rows.open(format, || Ok(difference_schema()))?;
     let (new, mut end) = match &*args.new {
         [one] if manifest::is_manifest(one) => {
-            let new = Manifest::open(one, false).map_err(|error| manifest::unusable(&error))?;
-            (new, END)
+            let new = Manifest::open(one, false).map_err(|error| error.to_string())?;
+            (new, manifest::NO_RUN)
         }
         paths => {
             let mut beside = rows.destination();
@@ -91,15 +91,6 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     }
     Ok(end.code(u8::from(!diff.is_empty())))
 }
-
-/// How a command ended that has run nothing.
-pub const END: End = End {
-    failed: false,
-    interrupted: false,
-    unread: false,
-    lost: false,
-    whole: true,
-};
 
 /// The manifest of files that are read now.
 fn read(

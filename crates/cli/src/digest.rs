@@ -2,7 +2,7 @@
 
 use super::common::{self, Destination, End, Ended, ReportArgs};
 use super::engine::EngineArgs;
-use super::manifest::{ManifestArgs, NotingShare};
+use super::manifest::{ManifestArgs, ManifestShare};
 use super::mill::Share;
 use super::objects::stores;
 use super::rows::{Format, Rows, RowsArgs};
@@ -162,7 +162,7 @@ impl DigestArgs {
     /// The mill. Devices, and logs of a run, have the kernel's own opcodes alone.
     fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
         let built_in = algorithms.is_some_and(|these| these.stream_job().is_some());
-        if built_in && !self.manifest.are_cut() {
+        if built_in && !self.manifest.cuts_files() {
             return self.engine.mill(ordered);
         }
         if self.report.record.is_some() {
@@ -183,7 +183,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     }
     let algorithms = args.algorithms().unwrap_or(Algorithm::Blake3.into());
     if let Some(rows) = args.manifest.rows(args.rows.asked_format()) {
-        return note(args, algorithms, &rows);
+        return write_manifest(args, algorithms, &rows);
     }
     let format = args.format()?;
     let mill = args.mill(args.source.sorted(), Some(algorithms))?;
@@ -206,14 +206,18 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
 }
 
 /// Writes a manifest.
-fn note(args: &DigestArgs, algorithms: Algorithms, rows: &RowsArgs) -> Result<ExitCode, String> {
+fn write_manifest(
+    args: &DigestArgs,
+    algorithms: Algorithms,
+    rows: &RowsArgs,
+) -> Result<ExitCode, String> {
     let mill = args.mill(args.source.sorted(), Some(algorithms))?;
     let source = args.source.source()?;
-    let mut noting = args.manifest.open(rows, algorithms, args.source.roots())?;
-    let report = noting.report(&args.report);
-    let (job, estimate) = (Arc::clone(&noting.job), args.source.estimate());
-    let mut ended = common::run(&mill, source, job, &mut noting.rows, &report, estimate)?;
-    noting.finish(&mut ended);
+    let mut output = args.manifest.open(rows, algorithms, args.source.roots())?;
+    let report = output.report(&args.report);
+    let (job, estimate) = (Arc::clone(&output.job), args.source.estimate());
+    let mut ended = common::run(&mill, source, job, &mut output.rows, &report, estimate)?;
+    output.finish(&mut ended);
     Ok(ended.code(0))
 }
 
@@ -239,9 +243,9 @@ impl DigestArgs {
     pub fn share(&self, roots: &[PathBuf]) -> Result<Box<dyn Share>, String> {
         let algorithms = self.algorithms().unwrap_or(Algorithm::Blake3.into());
         if let Some(rows) = self.manifest.rows(self.rows.asked_format()) {
-            let built_in = algorithms.stream_job().is_some() && !self.manifest.are_cut();
-            return Ok(Box::new(NotingShare {
-                noting: self.manifest.open(&rows, algorithms, roots)?,
+            let built_in = algorithms.stream_job().is_some() && !self.manifest.cuts_files();
+            return Ok(Box::new(ManifestShare {
+                output: self.manifest.open(&rows, algorithms, roots)?,
                 needs: (!built_in).then_some((NO_DEVICE, NO_LOG)),
             }));
         }

@@ -1,7 +1,6 @@
 //! `gristmill dupes`: files with the same content.
 
 use super::common;
-use super::diff::END;
 use super::engine::EngineArgs;
 use super::manifest;
 use super::rows::{Format, RowsArgs};
@@ -58,9 +57,8 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
     let rows = args.rows.open(format, || Ok(duplicate_schema()))?;
     let (manifest, mut end) = match named {
         Some(path) => {
-            let manifest =
-                Manifest::open(path, true).map_err(|error| manifest::unusable(&error))?;
-            (manifest, END)
+            let manifest = Manifest::open(path, true).map_err(|error| error.to_string())?;
+            (manifest, manifest::NO_RUN)
         }
         None => {
             let roots = args.paths.iter().cloned();

@@ -6,7 +6,7 @@ use super::mill::Share;
 use super::rows::{Format, Rows, RowsArgs};
 use gristmill::decode::Decode;
 use gristmill::jobs::digest::{write_unread, Algorithms, Chunking, DigestJob, Several};
-use gristmill::manifest::{Gather, Head, Manifest, ManifestError};
+use gristmill::manifest::{Gather, Head, Manifest};
 use gristmill::mill::{FileErrorKind, Task};
 use gristmill::source::{Source, Tree};
 use std::io::Write;
@@ -28,8 +28,8 @@ pub struct ManifestArgs {
     )]
     manifest: Option<PathBuf>,
 
-    /// Cut files into chunks by their content, and have where each is and its BLAKE3 in the manifest: `fastcdc` or `gear`,
-    /// behind which a colon and an average size may stand, such as fastcdc:16K; the default is 64K.
+    /// Cut files into chunks by their content, by `fastcdc` or `gear`. The manifest gets the place, length and BLAKE3 of
+    /// each chunk. A colon and an average size may follow, such as fastcdc:16K; without them it is 64K.
     ///
     /// The least size of a chunk is a quarter of the average, and the greatest four times as much. A file has at most
     /// 2,097,152 chunks.
@@ -53,10 +53,10 @@ impl ManifestArgs {
         rows: &RowsArgs,
         algorithms: Algorithms,
         roots: &[PathBuf],
-    ) -> Result<Noting, String> {
+    ) -> Result<ManifestOutput, String> {
         let head = Head::new(algorithms, self.chunks, roots.iter().cloned());
         let rows = rows.open_manifest(&head)?;
-        Ok(Noting {
+        Ok(ManifestOutput {
             job: Arc::new(DigestJob::manifest(algorithms, self.chunks)),
             head,
             rows,
@@ -65,13 +65,13 @@ impl ManifestArgs {
     }
 
     /// Whether files are cut into chunks.
-    pub fn are_cut(&self) -> bool {
+    pub fn cuts_files(&self) -> bool {
         self.chunks.is_some()
     }
 }
 
 /// A manifest while it is written.
-pub struct Noting {
+pub struct ManifestOutput {
     pub job: Arc<DigestJob>,
     head: Head,
     pub rows: Rows,
@@ -79,7 +79,7 @@ pub struct Noting {
     pub unlisted: Collected,
 }
 
-impl Noting {
+impl ManifestOutput {
     /// What the run is told of it.
     pub fn report(&self, args: &ReportArgs) -> ReportArgs {
         ReportArgs {
@@ -137,27 +137,27 @@ fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
 }
 
 /// A manifest beside other jobs.
-pub struct NotingShare {
-    pub noting: Noting,
+pub struct ManifestShare {
+    pub output: ManifestOutput,
     /// Why no device runs the job, and no log keeps it, if that is so.
     pub needs: Option<(&'static str, &'static str)>,
 }
 
-impl Share for NotingShare {
+impl Share for ManifestShare {
     fn task(&mut self) -> Task<'_> {
-        Task::new(Arc::clone(&self.noting.job), &mut self.noting.rows)
+        Task::new(Arc::clone(&self.output.job), &mut self.output.rows)
     }
 
     fn destination(&self) -> Destination {
-        self.noting.rows.destination()
+        self.output.rows.destination()
     }
 
     fn collected(&self) -> Option<Collected> {
-        Some(self.noting.unlisted.clone())
+        Some(self.output.unlisted.clone())
     }
 
     fn finish(self: Box<Self>, _name: &str, end: &mut End) -> Option<bool> {
-        self.noting.finish(end);
+        self.output.finish(end);
         None
     }
 
@@ -170,17 +170,21 @@ impl Share for NotingShare {
     }
 }
 
-/// What is told of a manifest that cannot be used.
-pub fn unusable(error: &ManifestError) -> String {
-    error.to_string()
-}
-
 /// Whether a path that was given is a manifest, and not a file to be read: a regular file with the ending of a format
 /// that manifests have.
 pub fn is_manifest(path: &Path) -> bool {
     let named = Format::of(path).is_some_and(|format| format != Format::Text);
     named && path.is_file()
 }
+
+/// How a command ends that has read nothing but manifests.
+pub const NO_RUN: End = End {
+    failed: false,
+    interrupted: false,
+    unread: false,
+    lost: false,
+    whole: true,
+};
 
 /// The files below these paths, as `digest` walks them.
 ///

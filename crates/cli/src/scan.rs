@@ -1,5 +1,6 @@
 //! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
+mod ask;
 mod color;
 mod context;
 mod decoding;
@@ -7,6 +8,7 @@ mod listing;
 mod output;
 mod patterns;
 pub mod reading;
+mod refusal;
 pub mod rules;
 mod search;
 mod set;
@@ -25,17 +27,16 @@ use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
 use decoding::DecodingArgs;
-use gristmill::jobs::scan::{
-    line_schema, PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder,
-};
-use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
+use gristmill::jobs::scan::{line_schema, Report, ScanJob, ScanJobBuilder};
+use gristmill::jobs::sweep::occurrence_schema;
 use gristmill::rows::Schema;
 use gristmill::source::Source;
 use output::OutputArgs;
 pub use patterns::{PatternArgs, Patterns};
 use reading::ReadingArgs;
+pub use refusal::Refusal;
 use rules::RuleArgs;
-use set::{Loaded, SetArgs};
+use set::SetArgs;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -214,48 +215,6 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     ends: ReportArgs,
-}
-
-/// Why nothing is searched, or compiled.
-#[derive(Debug)]
-pub enum Refusal {
-    /// An error in one line.
-    Line(String),
-    /// An error that shows a place in a text.
-    Lines(String),
-}
-
-/// Why a job is refused.
-enum Refused {
-    Pattern(PatternError),
-    Other(String),
-}
-
-impl From<String> for Refusal {
-    fn from(error: String) -> Self {
-        Self::Line(error)
-    }
-}
-
-/// What is searched for.
-enum Job {
-    /// Lines, or every occurrence of strings.
-    Scan(Box<ScanJob>),
-    /// Every match of patterns some of which are regexes.
-    Sweep(Box<SweepJob>),
-}
-
-/// A scan as the command line asks for it.
-struct Asked {
-    job: Job,
-    source: Box<dyn Source>,
-    estimate: Option<Estimate>,
-    /// Whether ripgrep would search with one thread.
-    one_thread: bool,
-    /// Whether the current directory is searched because no path was named.
-    default_directory: bool,
-    /// The set that was loaded, if one was.
-    loaded: Option<Loaded>,
 }
 
 impl ScanArgs {
@@ -488,87 +447,6 @@ impl ScanArgs {
             let (source, _) = self.source(paths, default_directory)?;
             listing::files(self, source).map_err(Refusal::Line)
         })
-    }
-
-    /// The job that searches these paths for `all`, the patterns that were read as `patterns`.
-    fn searched(
-        &self,
-        all: Vec<Vec<u8>>,
-        patterns: &Patterns,
-        paths: &[PathBuf],
-    ) -> Result<Job, Refusal> {
-        let job = match sweep::job(self, &all, paths) {
-            Some(job) => job
-                .map(|job| Job::Sweep(Box::new(job)))
-                .map_err(|error| match error {
-                    SweepBuildError::Pattern(error) => Refused::Pattern(error),
-                    error @ SweepBuildError::Memory { .. } => {
-                        Refused::Other(advice::set_memory(&error))
-                    }
-                    error => Refused::Other(error.to_string()),
-                }),
-            None => {
-                let job = self.job(all, paths).build_or_place();
-                job.map(|job| Job::Scan(Box::new(job)))
-                    .map_err(|error| match error {
-                        ScanBuildError::Pattern(error) => Refused::Pattern(error),
-                        error @ ScanBuildError::Memory { .. } => {
-                            Refused::Other(advice::set_memory(&error))
-                        }
-                        error => Refused::Other(error.to_string()),
-                    })
-            }
-        };
-        job.map_err(|refused| match refused {
-            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, patterns)),
-            Refused::Other(error) => Refusal::Line(error),
-        })
-    }
-
-    /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, Refusal> {
-        let mut patterns = self.patterns()?;
-        let (paths, default_directory) = self.paths()?;
-        let some = self.output.invert_match || !patterns.all.is_empty();
-        if !some || self.max_count == Some(0) {
-            return Ok(None);
-        }
-        let all = std::mem::take(&mut patterns.all);
-        let job = self.searched(all, &patterns, &paths)?;
-        self.ask(job, paths, default_directory).map(Some)
-    }
-
-    /// The search of these paths by a job.
-    fn ask(
-        &self,
-        job: Job,
-        paths: Vec<PathBuf>,
-        default_directory: bool,
-    ) -> Result<Asked, Refusal> {
-        let one_thread = self.one_thread(&paths);
-        let countable = !self.decoding.decompresses()
-            && !any_url(&paths)
-            && !paths.iter().any(|path| path == Path::new("-"));
-        let (source, estimate) = self.source(paths, default_directory)?;
-        Ok(Asked {
-            job,
-            source,
-            estimate: estimate.filter(|_| countable),
-            one_thread,
-            default_directory,
-            loaded: None,
-        })
-    }
-}
-
-impl Refusal {
-    /// Says why, and returns the exit code.
-    pub fn tell(&self) -> ExitCode {
-        match self {
-            Self::Line(error) => common::complain(error),
-            Self::Lines(error) => common::complain_in_lines(error),
-        }
-        ExitCode::from(2)
     }
 }
 

@@ -9,7 +9,7 @@
 //!   alike together (`likeness`).
 //! - A literal of a regex without a mark is looked for in all of the text: a few of them by `scout`, many as a set
 //!   ([`Literals`]).
-//! - Where that leads to, a regex is tried or searched for (`search`): first in few steps (`backtrack`), and where these do
+//! - Where that leads to, a regex (`rule`) is tried or searched for (`search`): first in few steps (`backtrack`), and where these do
 //!   not do, by an automaton. It is compiled when that happens first (`compiled`), unless it may be too large (`size`).
 //!   `head` is a faster way for regexes of a common form.
 //! - `open` tells what of a text that goes on is still undecided.
@@ -33,6 +33,7 @@ mod open;
 mod plan;
 mod progress;
 mod required;
+mod rule;
 mod scout;
 mod search;
 mod sieve;
@@ -55,8 +56,8 @@ pub use smart::smart_case;
 use crate::Literals;
 use gates::{Gates, Place, Scratch};
 use progress::{Memory, Progress};
+use rule::{Rule, Way, SHORT_TAIL};
 use scout::Scout;
-use search::{Rule, Way, SHORT_TAIL};
 use std::fmt;
 use std::ops::Range;
 

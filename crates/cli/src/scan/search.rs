@@ -1,8 +1,9 @@
 //! The run of a search: its rows, its totals, and how it ends.
 
+use super::ask::{Asked, Job};
 use super::set::Loaded;
 use super::streams::KEPT_BACK;
-use super::{Asked, Job, ScanArgs};
+use super::ScanArgs;
 use crate::advice;
 use crate::common::{self, ReportArgs};
 use crate::progress::Estimate;

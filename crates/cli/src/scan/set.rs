@@ -1,6 +1,7 @@
 //! `scan --set`: what a compiled set holds.
 
-use super::{rules, search, sweep, Job, Refusal, ScanArgs};
+use super::ask::Job;
+use super::{rules, search, sweep, Refusal, ScanArgs};
 use gristmill::jobs::sweep::{occurrence_schema, SetError, SweepJob, SweepSet, SweepSetError};
 use std::fmt;
 use std::path::PathBuf;

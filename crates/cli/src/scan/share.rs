@@ -1,7 +1,8 @@
 //! `scan --all` and `scan --rules` beside other jobs.
 
+use super::ask::Job;
 use super::search::{self, Search};
-use super::{rules, set, sweep, Job, Refusal, ScanArgs};
+use super::{rules, set, sweep, Refusal, ScanArgs};
 use crate::common::{self, Collected, Destination, End};
 use crate::mill::{complain, Share};
 use crate::rows::{Rows, RowsArgs};

@@ -22,7 +22,7 @@ pub enum Change {
     Moved,
     /// Its content is another, though its size and time are the same, as where a disk has lost bits.
     Rot,
-    /// It could not be read on one side, or the directory could not that it lies in, so that nothing is known.
+    /// It could not be read on one side, or the directory that it lies in could not be listed, so that nothing is known.
     Unread,
 }
 
@@ -46,7 +46,7 @@ impl Change {
 pub struct Difference<'m> {
     /// What has become of the file.
     pub change: Change,
-    /// The name in the new manifest, or in the old one if it is in that alone. What does not count is not in it.
+    /// The name in the new manifest, or in the old one if it is in that alone. Without the prefixes that [`Names`](super::Names) leaves out.
     pub name: &'m [u8],
     /// The name before a move.
     pub old_name: Option<&'m [u8]>,

@@ -15,8 +15,8 @@ use std::path::Path;
 pub struct Group {
     /// The size of each, in bytes.
     pub size: u64,
-    /// The files: of each the numbers of its rows, of which those behind the first are other names of the same file (hard
-    /// links). Names are in order, and files by their first.
+    /// The files, in the order of their first names. Each is the numbers of its rows, in the order of names: those behind
+    /// the first are hard links to the same file.
     pub files: Vec<Vec<usize>>,
 }
 

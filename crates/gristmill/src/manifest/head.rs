@@ -20,7 +20,7 @@ pub struct Head {
     pub algorithms: Algorithms,
     /// How files are cut into chunks, if they are.
     pub chunking: Option<Chunking>,
-    /// Whether rows have chunks. They may, though it is not told how they were cut.
+    /// Whether rows have chunks. In a table of another program they may, without `chunking`.
     pub has_chunks: bool,
     /// The paths whose files are there, as they were named. None are told where there was a list of files.
     pub roots: Vec<PathBuf>,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Which beginnings of paths do not count when manifests are compared.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Prefixes, of which a path loses the longest that it has. Where there is one, roots do not matter.
+    /// Prefixes, of which a path loses the longest that it begins with. Where any is given, roots do not matter.
     pub strip: Vec<PathBuf>,
 }
 

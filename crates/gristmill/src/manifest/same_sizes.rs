@@ -9,9 +9,9 @@ use std::time::Duration;
 /// How many files are looked at before the run may see whether it is to stop.
 const AT_ONCE: usize = 1000;
 
-/// The files of another source that have the size of another file there, one that is not the same by another name. Only
-/// these are read; all others have no duplicate. Until the other source has ended, nothing is given. It keeps the entries
-/// meanwhile: some 150 bytes for each, and its path.
+/// A source of those files of another source whose size a second file there has, too; hard links are one file. Only these
+/// need to be read, as all others have no duplicate. It gives nothing until the other source has ended, and keeps the
+/// entries meanwhile: some 150 bytes for each, and its path.
 pub struct SameSizes<S> {
     source: S,
     /// The first file of each size, and whether there is another.

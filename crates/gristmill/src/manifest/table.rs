@@ -140,12 +140,12 @@ impl Manifest {
 #[derive(Debug)]
 pub struct Gather {
     reader: RowReader,
-    into: Into,
+    taken: Taken,
 }
 
-/// What a row is added to.
+/// The rows so far, and why the last one was not taken.
 #[derive(Debug)]
-struct Into {
+struct Taken {
     manifest: Manifest,
     error: Option<ManifestErrorKind>,
 }
@@ -164,7 +164,7 @@ impl Gather {
         };
         Self {
             reader: RowReader::new(&manifest.head.schema()),
-            into: Into {
+            taken: Taken {
                 manifest,
                 error: None,
             },
@@ -174,20 +174,20 @@ impl Gather {
     /// Also adds up the bytes of chunks that are there more than once. It takes some 40 bytes for each different chunk.
     #[must_use]
     pub fn sharing(mut self) -> Self {
-        if self.into.manifest.head.has_chunks {
-            self.into.manifest.share = Some(ChunkShare::default());
+        if self.taken.manifest.head.has_chunks {
+            self.taken.manifest.share = Some(ChunkShare::default());
         }
         self
     }
 
     /// Adds a row.
     pub(super) fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
-        self.into.row(row)
+        self.taken.row(row)
     }
 
     /// Why a row was not taken, as its error can be told better than by the one that was returned.
     pub(super) fn error(&mut self) -> Option<ManifestErrorKind> {
-        self.into.error.take()
+        self.taken.error.take()
     }
 
     /// The manifest.
@@ -196,21 +196,21 @@ impl Gather {
     /// An error, if the last row is not whole.
     pub fn finish(mut self) -> io::Result<Manifest> {
         self.reader.finish()?;
-        let manifest = &mut self.into.manifest;
+        let manifest = &mut self.taken.manifest;
         manifest.files.shrink_to_fit();
         manifest.paths.shrink_to_fit();
         manifest.digests.shrink_to_fit();
         if let Some(share) = &mut manifest.share {
             share.forget();
         }
-        Ok(self.into.manifest)
+        Ok(self.taken.manifest)
     }
 }
 
 impl Write for Gather {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let into = &mut self.into;
-        self.reader.read(bytes, |row| into.row(row))?;
+        let taken = &mut self.taken;
+        self.reader.read(bytes, |row| taken.row(row))?;
         Ok(bytes.len())
     }
 
@@ -219,7 +219,7 @@ impl Write for Gather {
     }
 }
 
-impl Into {
+impl Taken {
     fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
         let number = self.manifest.files.len() as u64 + 1;
         self.add(row).map_err(|reason| {

@@ -8,7 +8,7 @@
 
 use super::open::LOOK;
 use super::progress::Memory;
-use super::search::{Rule, WINDOW};
+use super::rule::{Rule, WINDOW};
 
 /// The most bytes that are looked at to find such a place.
 const MOST_READ: usize = 64 << 20;

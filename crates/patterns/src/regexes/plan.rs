@@ -1,7 +1,7 @@
 //! How the patterns of a set are found, in words.
 
 use super::cost;
-use super::search::{Rule, Way};
+use super::rule::{Rule, Way};
 use std::fmt;
 
 /// How one pattern of a [`RegexSet`](crate::RegexSet) is found. It displays as a sentence.

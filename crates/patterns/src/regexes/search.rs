@@ -1,29 +1,12 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
 use super::backtrack::Told;
-use super::compiled::{CompileError, Compiled};
-use super::endless::is_endless;
-use super::marks::Mark;
-use super::open::{Open, LOOK};
 use super::progress::{GoesOn, Memory, Progress, Starts, VAIN};
-use super::required::{Required, LONGEST};
+use super::rule::{Rule, Way};
 use super::walk::{begins, try_at};
 use super::Part;
 use regex_automata::hybrid::dfa::DFA;
 use regex_automata::Input;
-use regex_syntax::hir::Hir;
-
-/// The longest match for which a search is confined to a window.
-pub(super) const WINDOW: usize = 4096;
-
-/// The most places before a literal at each of which the regex is tried.
-const TRIES: usize = 32;
-
-/// Bytes that lie behind the matches' starts in a part of a text, at least, unless all rules are looked at.
-pub(super) const SHORT_TAIL: usize = 2048;
-
-/// The same, where a match is known to go on from the literal.
-const TRIES_BEFORE_REST: usize = 512;
 
 /// The steps that are tried at a place before an automaton is asked.
 const STEPS: usize = 512;
@@ -31,139 +14,7 @@ const STEPS: usize = 512;
 /// The most places one behind the other at which steps are tried.
 const STEPPED: usize = 64;
 
-/// How the matches of a regex are found.
-#[derive(Debug)]
-pub(super) enum Way {
-    /// By a search over the whole text.
-    Whole,
-    /// By a search in windows around its literals; no match is longer than this.
-    Window(Required, usize),
-    /// By trying it where a match with the literal would have to begin.
-    Tries(Required),
-    /// By a search of the text from where the first of its literals allows a match, if one occurs at all.
-    Gate(Required),
-}
-
-/// One regex of a set.
-#[derive(Debug)]
-pub(super) struct Rule {
-    pub way: Way,
-    /// A mark near to the literal, or to the match's start if no literals are looked for: it is found first.
-    pub mark: Option<Mark>,
-    pub compiled: Compiled,
-    /// The longest match, in bytes, if there is a bound.
-    pub longest: Option<usize>,
-    /// Whether a match may go on over any bytes, however many.
-    pub endless: bool,
-}
-
 impl Rule {
-    /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
-    pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
-        let longest = hir.properties().maximum_len();
-        let endless = is_endless(&hir);
-        let rest = required.as_ref().and_then(|required| required.rest.clone());
-        let way = match (required, longest) {
-            (None, _) => Way::Whole,
-            (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
-            (Some(required), _) => {
-                let most_tries = match rest {
-                    Some(_) => TRIES_BEFORE_REST,
-                    None => TRIES,
-                };
-                match required.furthest {
-                    Some(furthest) if furthest - required.nearest < most_tries => {
-                        Way::Tries(required)
-                    }
-                    _ => Way::Gate(required),
-                }
-            }
-        };
-        Self {
-            way,
-            mark,
-            compiled: Compiled::new(hir, rest, limit),
-            longest,
-            endless,
-        }
-    }
-
-    /// Compiles all that may be needed.
-    ///
-    /// # Errors
-    /// If it takes too much memory.
-    pub fn compile(&self) -> Result<(), CompileError> {
-        let is_tried = matches!(self.way, Way::Tries(_));
-        self.compiled.now(self.may_be_open(), is_tried)
-    }
-
-    /// Whether matches may be so long that it has to be found out where those begin that need more bytes.
-    fn may_be_open(&self) -> bool {
-        self.longest.is_none_or(|longest| longest > WINDOW)
-    }
-
-    /// What tries the regex at a place, if that is its way, and if it can be.
-    pub fn trying(&self) -> Option<&DFA> {
-        match self.way {
-            Way::Tries(_) => self.compiled.tries(),
-            _ => None,
-        }
-    }
-
-    /// Whether the rule has to be looked at in a part of a text though none of its literals occurs there.
-    pub fn is_always(&self) -> bool {
-        let Some(required) = self.required() else {
-            return true;
-        };
-        let mark = self.mark.map_or(0, |mark| mark.reach());
-        let far = required.furthest;
-        let far = far.map(|far| far.saturating_add(LONGEST.max(mark)));
-        far.is_none_or(|far| far > SHORT_TAIL)
-    }
-
-    /// Finds out which of the matches that begin in a part of a text are certain.
-    pub fn settle(&self, memory: &mut Memory, progress: &mut Progress, part: &Part<'_>) {
-        if progress.settled {
-            return;
-        }
-        progress.settled = true;
-        if part.ends {
-            return;
-        }
-        // Most rules have no long matches.
-        if self.decided_before(part.text.len()) >= progress.limit {
-            return;
-        }
-        let cut_off = |open: &Open| open.is_cut_off(part.text, part.starts.end);
-        if !(self.may_be_open() && self.compiled.open().is_some_and(cut_off)) {
-            let certain = self.certain(memory, part.text, progress.at);
-            progress.limit = progress.limit.min(certain);
-        }
-    }
-
-    /// No match that begins before this place depends on bytes behind a text of this length, as matches are too short.
-    fn decided_before(&self, length: usize) -> usize {
-        self.longest
-            .and_then(|longest| (length + 1).checked_sub(longest.saturating_add(LOOK)))
-            .unwrap_or(0)
-    }
-
-    /// No match that begins from `at` on and before this place depends on bytes behind the text.
-    pub fn certain(&self, memory: &mut Memory, text: &[u8], at: usize) -> usize {
-        let certain = self.decided_before(text.len()).max(at);
-        if !self.may_be_open() {
-            return certain;
-        }
-        match self.compiled.open() {
-            Some(open) => {
-                let cache = memory.open.get_or_insert_with(|| open.cache());
-                open.from(cache, text, certain.min(text.len()))
-            }
-            // It cannot be told.
-            None => at,
-        }
-    }
-
     /// The first match that begins from `at` on and before `limit`.
     pub fn first(
         &self,
@@ -177,19 +28,6 @@ impl Rule {
         }
         let found = self.search(memory, text, at, text.len())?;
         (found.0 < limit).then_some(found)
-    }
-
-    /// What every match contains, if literals are looked for.
-    pub fn required(&self) -> Option<&Required> {
-        match &self.way {
-            Way::Whole => None,
-            Way::Window(required, _) | Way::Tries(required) | Way::Gate(required) => Some(required),
-        }
-    }
-
-    /// Bytes of memory that the rule and what it was compiled into take, without what searches add.
-    pub fn memory_usage(&self) -> usize {
-        size_of::<Self>() + self.compiled.memory()
     }
 
     /// Finds every match from the progress' place on, as a search for this regex alone does.
