@@ -6,7 +6,7 @@
 //! of these into memory; a [`Gather`] takes the rows of a run without a file between. [`Diff`] compares two manifests, and
 //! [`Duplicates`] finds the files of one that have the same content.
 //!
-//! A manifest in memory takes 56 bytes for each file, and the bytes of its path and digests.
+//! A manifest in memory takes 48 bytes for each file, and the bytes of its path and digests.
 //!
 //! ```
 //! use gristmill::jobs::digest::{Algorithm, DigestJob};

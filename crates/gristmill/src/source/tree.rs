@@ -1,6 +1,7 @@
 //! Directory trees, walked as ripgrep walks them: `rules` has the rules of the crate that ripgrep uses, and `walk`
 //! ensures that nothing outside the trees is opened.
 
+mod level;
 mod rules;
 mod sorted;
 mod types;

@@ -1,17 +1,16 @@
 //! The walk through a tree: one directory after another, each opened below the one that was named.
 
-use super::rules::{Layer, Rules};
+use super::level::{failed, Found, Level, Listing};
+use super::rules::Rules;
 use crate::source::below::Root;
 use crate::source::entry::{Entry, Item, Origin, Source};
 use crate::source::file_id::FileId;
 use crate::source::remote::{Named, Remote};
 use gristmill_ingest::object::{Names, Stores};
-use rustix::fs::{fstat, lstat, openat, stat, statat, AtFlags, Dir, FileType, Mode, OFlags, CWD};
+use rustix::fs::{fstat, lstat, openat, stat, Dir, FileType, Mode, OFlags, CWD};
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,29 +61,6 @@ pub(super) struct Walking {
     written: Vec<FileId>,
     /// The largest number of directories that are kept open.
     most_open: usize,
-}
-
-/// A directory on the way.
-struct Level {
-    /// The directory's path as entries show it, and its path below the directory that was named.
-    path: PathBuf,
-    relative: PathBuf,
-    listing: Listing,
-    layer: Layer,
-    id: FileId,
-}
-
-enum Listing {
-    Open(Dir),
-    /// The remaining names, read into memory, the next one last.
-    Rest(Vec<Found>),
-}
-
-/// A name in a directory.
-struct Found {
-    name: OsString,
-    kind: FileType,
-    inode: u64,
 }
 
 /// A directory to go into.
@@ -239,22 +215,20 @@ impl Walking {
             Ok(directory) => Listing::Open(directory),
             Err(error) => return Some(failed(step.path, error)),
         };
-        self.levels.push(Level {
+        let mut level = Level {
             path: step.path,
             relative: step.relative,
             listing,
             layer,
             id,
-        });
+        };
         if self.options.sorted || self.most_open == 0 {
-            let last = self.levels.len() - 1;
-            self.read_rest(last);
-            if let Some(Listing::Rest(rest)) =
-                self.levels.last_mut().map(|level| &mut level.listing)
-            {
+            level.read_rest(&mut self.told);
+            if let Listing::Rest(rest) = &mut level.listing {
                 rest.sort_unstable_by(|a, b| b.name.cmp(&a.name));
             }
         }
+        self.levels.push(level);
         None
     }
 
@@ -290,36 +264,22 @@ impl Walking {
     }
 
     fn open_levels(&self) -> usize {
-        let open = |level: &&Level| matches!(level.listing, Listing::Open(_));
-        self.levels.iter().filter(open).count()
+        self.levels.iter().filter(|level| level.is_open()).count()
     }
 
     /// Reads the rest of the directory that has been open longest, and closes it; false if none is open.
     fn close_a_level(&mut self) -> bool {
-        let open = |level: &Level| matches!(level.listing, Listing::Open(_));
-        let Some(number) = self.levels.iter().position(open) else {
+        let Some(level) = self.levels.iter_mut().find(|level| level.is_open()) else {
             return false;
         };
-        self.read_rest(number);
+        level.read_rest(&mut self.told);
         true
-    }
-
-    fn read_rest(&mut self, number: usize) {
-        let Some(level) = self.levels.get_mut(number) else {
-            return;
-        };
-        let mut rest = Vec::new();
-        while let Some(found) = next_of(level, &mut self.told) {
-            rest.push(found);
-        }
-        rest.reverse();
-        level.listing = Listing::Rest(rest);
     }
 
     /// Takes the next step in the walk's current directory. The outer `None` is the end of the walk below the named path.
     fn step(&mut self) -> Option<Option<Item>> {
         let level = self.levels.last_mut()?;
-        let Some(found) = next_of(level, &mut self.told) else {
+        let Some(found) = level.next(&mut self.told) else {
             self.levels.pop();
             return Some(None);
         };
@@ -414,59 +374,10 @@ fn above(directory: &Path) -> Vec<(FileId, PathBuf)> {
     absolute.ancestors().skip(1).filter_map(found).collect()
 }
 
-/// The next name in a directory. Errors of listing are added to `told`.
-fn next_of(level: &mut Level, told: &mut VecDeque<Item>) -> Option<Found> {
-    let directory = match &mut level.listing {
-        Listing::Rest(rest) => return rest.pop(),
-        Listing::Open(directory) => directory,
-    };
-    loop {
-        let entry = match directory.read()? {
-            Ok(entry) => entry,
-            Err(error) => {
-                told.push_back(failed(level.path.clone(), error));
-                return None;
-            }
-        };
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
-            continue;
-        }
-        let (mut kind, mut inode) = (entry.file_type(), entry.ino());
-        if kind == FileType::Unknown {
-            let asked = directory
-                .fd()
-                .and_then(|at| statat(at, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW));
-            match asked {
-                Ok(found) => {
-                    kind = FileType::from_raw_mode(found.st_mode);
-                    inode = found.st_ino;
-                }
-                Err(error) => {
-                    told.push_back(failed(level.path.join(OsStr::from_bytes(name)), error));
-                    continue;
-                }
-            }
-        }
-        return Some(Found {
-            name: OsString::from_vec(name.to_vec()),
-            kind,
-            inode,
-        });
-    }
-}
-
 /// Whether an error says that a resource ran out that may be freed later.
 fn is_starved(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
     matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
-}
-
-fn failed(path: PathBuf, error: impl Into<io::Error>) -> Item {
-    Item::Error {
-        path: Some(path),
-        reason: error.into().to_string(),
-    }
 }
 
 impl Source for Walking {
