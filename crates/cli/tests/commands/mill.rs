@@ -226,7 +226,10 @@ fn what_is_wrong_on_the_command_line_is_told_with_what_to_do() {
             &["--check", "run it alone"],
         ),
         ("files + run nowhere.vasm", &["`+ run`", "nowhere.vasm"]),
-        ("files --record log + digest", &["--record", "crc32c"]),
+        (
+            "files --record log + digest --algorithm sha1",
+            &["--record", "crc32c"],
+        ),
         (
             "files --backend opencl + scan --all a(b|c)",
             &["`+ scan`", "--backend cpu"],
