@@ -1,6 +1,7 @@
 //! Manifests that are damaged: they are refused with a reason, or say what was written, and nothing panics.
 
 use crate::world::{gathered, head, read, told, written, Made, FORMATS};
+#[cfg(feature = "arrow")]
 use gristmill::jobs::digest::Algorithm;
 use gristmill::manifest::{Head, ManifestErrorKind, ManifestFormat, ManifestWriter};
 use gristmill_testing::seed;
