@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import pathlib
+import pickle
 import threading
 import urllib.parse
 from xml.sax.saxutils import escape
@@ -125,3 +126,16 @@ def test_what_is_not_there_is_a_failure_without_secrets(server):
 def test_orders_that_stores_do_not_list_in_are_refused(server):
     with pytest.raises(ValueError, match="store's order"):
         gristmill.digest("s3://bucket/", sort="modified")
+
+
+def test_shares_have_objects(server):
+    job = gristmill.Digest(["sha256"])
+    signed = f"{server}/signed/other?sig=s3cr3t"
+    paths = ["s3://bucket/logs/", signed, str(pathlib.Path(__file__))]
+    shares = pickle.loads(pickle.dumps(gristmill.plan(paths, job, share_bytes=4096)))
+    assert len(shares) > 1
+    streams = [gristmill.run_share(share, job, errors="raise") for share in shares]
+    found = [row for stream in streams for row in pyarrow.table(stream).to_pylist()]
+    assert found and {row["path"]: row["digest"] for row in found} == digests(paths)
+    assert len(found) == 5
+    assert "s3cr3t" not in str(found)
