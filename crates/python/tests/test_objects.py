@@ -49,6 +49,8 @@ class Server(http.server.BaseHTTPRequestHandler):
             )
             text = f"<ListBucketResult>{listed}<IsTruncated>false</IsTruncated></ListBucketResult>"
             return self.answer(200, text.encode())
+        if place == "signed" and query != "sig=s3cr3t":
+            return self.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
         body = OBJECTS.get(key)
         if body is None:
             return self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
