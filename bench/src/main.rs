@@ -173,7 +173,10 @@ fn run(args: &Args) -> Result<(), String> {
         return objects::serve(file);
     }
     if let [key, range_bytes, parallel] = &args.gets[..] {
-        let number = |text: &str| text.parse().map_err(|error| format!("{text}: {error}"));
+        let number = |text: &str| {
+            let parsed = text.parse::<u64>();
+            parsed.map_err(|error| format!("{text}: {error}"))
+        };
         let parallel = usize::try_from(number(parallel)?).map_err(|error| error.to_string())?;
         println!("{}", objects::gets(key, number(range_bytes)?, parallel)?);
         return Ok(());

@@ -103,7 +103,7 @@ def test_a_prefix_is_read_as_a_directory_is(server):
 
 def test_scan_stats_and_run_take_urls(server):
     found = pyarrow.table(gristmill.scan("s3://bucket/logs/", "needle")).to_pylist()
-    assert sorted((row["path"], row["offset"]) for row in found) == [
+    assert sorted((row["path"], row["absolute_offset"]) for row in found) == [
         ("s3://bucket/logs/a.log", 2),
         ("s3://bucket/logs/b c.log", 400_000),
         ("s3://bucket/logs/skipped.txt", 0),
