@@ -25,6 +25,7 @@ mod driver;
 mod ingest;
 mod loops;
 mod memory;
+mod objects;
 mod process;
 mod ring;
 mod rules;
@@ -99,6 +100,7 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("sets", "sets of strings, one core, a text in memory, beside Vectorscan and daachorse (the best peer's time / ours)", sets::run),
     ("rules", "the regexes of a rule file, one core, texts in memory, processor time, beside Vectorscan (the peer's time / ours)", rules::run),
     ("regexes", "scan -c with one regex, 2 GiB of words, beside rg (the peer's time / ours)", process::regexes),
+    ("objects", "digest of objects of an S3 store on loopback, beside a plain loop over GETs (the peer's time / ours), and peak memory", objects::run),
     ("memory", "peak memory above the configured buffers, in MiB", memory::run),
 ];
 
@@ -135,6 +137,12 @@ struct Args {
     /// Internal: search FILE for the lines of LIST with the bare loop and print the number of occurrences.
     #[arg(long, hide = true, num_args = 2, value_names = ["FILE", "LIST"])]
     bare_scan: Vec<PathBuf>,
+    /// Internal: serve FILE as an S3 store on loopback, until standard input ends.
+    #[arg(long, hide = true, value_name = "FILE")]
+    serve: Option<PathBuf>,
+    /// Internal: fetch this object, or all below this prefix, by the plain loop and print the number of bytes.
+    #[arg(long, hide = true, num_args = 3, value_names = ["KEY", "RANGE_BYTES", "PARALLEL"])]
+    gets: Vec<String>,
     /// Internal: run a command and print its peak memory in KiB.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "COMMAND")]
     peak_of: Vec<String>,
@@ -159,6 +167,18 @@ fn run(args: &Args) -> Result<(), String> {
     }
     if let [file, patterns] = &args.bare_scan[..] {
         println!("{}", bare::scan(file, patterns)?);
+        return Ok(());
+    }
+    if let Some(file) = &args.serve {
+        return objects::serve(file);
+    }
+    if let [key, range_bytes, parallel] = &args.gets[..] {
+        let number = |text: &str| {
+            let parsed = text.parse::<u64>();
+            parsed.map_err(|error| format!("{text}: {error}"))
+        };
+        let parallel = usize::try_from(number(parallel)?).map_err(|error| error.to_string())?;
+        println!("{}", objects::gets(key, number(range_bytes)?, parallel)?);
         return Ok(());
     }
     if !args.peak_of.is_empty() {

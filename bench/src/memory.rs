@@ -3,6 +3,7 @@
 use crate::{data, process, Goal, Row, Setting};
 use gristmill::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use gristmill::mill::{chunks_per_worker, DEFAULT_DEPTH};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs a command and returns the peak resident memory, in KiB, of the largest process that this one has waited for.
@@ -19,14 +20,15 @@ pub fn peak_of(command: &[String]) -> Result<i64, String> {
     Ok(usage.max_rss())
 }
 
-/// Measures in a separate process, so that no earlier child counts.
-fn peak(args: &[&str]) -> Result<f64, String> {
+/// The peak memory of a program with these variables, in MiB. A separate process measures, so that no earlier child
+/// counts.
+pub fn peak(program: &Path, args: &[&str], variables: &[(String, String)]) -> Result<f64, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let tool = process::gristmill()?;
     let output = Command::new(own)
         .arg("--peak-of")
-        .arg(tool)
+        .arg(program)
         .args(args)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()
         .map_err(|error| error.to_string())?;
     let kib: f64 = String::from_utf8_lossy(&output.stdout)
@@ -69,7 +71,7 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
             vec!["digest", small],
         ),
     ] {
-        let peak = peak(&args)?;
+        let peak = peak(&process::gristmill()?, &args, &[])?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let buffers =
             (cores * chunks_per_worker(DEFAULT_DEPTH) * chunk) as f64 / f64::from(1 << 20);

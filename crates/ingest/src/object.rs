@@ -80,6 +80,12 @@ pub trait Object: fmt::Debug + Send + Sync {
     /// The size in bytes, where a listing has told it.
     fn size(&self) -> Option<u64>;
 
+    /// The URL by which another process finds it, where that is not the name that rows show: with user, password and
+    /// query, which may be secrets.
+    fn whole_url(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Begins to fetch these bytes, or as many of them as the object has. The first fetch must have ended before others
     /// begin: it fixes the version that all bring bytes of.
     fn fetch(&self, range: Range<u64>, sink: Box<dyn Sink>) -> Fetching;

@@ -16,6 +16,7 @@ use object_store::client::HttpClient;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use url::Url;
@@ -31,6 +32,8 @@ pub(crate) struct Place {
     pub key: Key,
     /// Of an HTTP server: what fetches the object where the server knows no ranges.
     pub whole: Option<(HttpClient, Url)>,
+    /// The URL as it was given, where rows do not show all of it.
+    pub given: Option<PathBuf>,
 }
 
 /// What a listing has told of an object.
@@ -293,6 +296,10 @@ impl RemoteObject {
 impl Object for RemoteObject {
     fn size(&self) -> Option<u64> {
         self.0.known.map(|known| known.size)
+    }
+
+    fn whole_url(&self) -> Option<PathBuf> {
+        self.0.place.given.clone()
     }
 
     fn fetch(&self, range: Range<u64>, sink: Box<dyn Sink>) -> Fetching {

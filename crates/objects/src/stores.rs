@@ -218,7 +218,11 @@ impl ObjectStores {
         connected.clone()
     }
 
-    fn http_object(&self, location: HttpLocation) -> Result<(String, ObjectRef), String> {
+    fn http_object(
+        &self,
+        location: HttpLocation,
+        given: &Path,
+    ) -> Result<(String, ObjectRef), String> {
         let HttpLocation {
             url,
             shown,
@@ -246,6 +250,7 @@ impl ObjectStores {
             // The client's URL is the object's, with its query.
             key: Key::default(),
             whole: Some((client, url)),
+            given: Some(given.to_owned()).filter(|given| given.as_os_str() != shown.as_str()),
         };
         let object = RemoteObject::new(place, None, handle);
         Ok((shown, ObjectRef(object)))
@@ -256,7 +261,7 @@ impl Stores for ObjectStores {
     fn open(&self, url: &Path, names: Names) -> Result<Box<dyn Listing>, String> {
         let (kind, scheme, bucket, key) = match Location::of(url)? {
             Location::Http(location) => {
-                let (shown, object) = self.http_object(*location)?;
+                let (shown, object) = self.http_object(*location, url)?;
                 return Ok(Box::new(One::new(shown.into(), object)));
             }
             Location::Key {
@@ -285,6 +290,7 @@ impl Stores for ObjectStores {
             store,
             key: parsed,
             whole: None,
+            given: None,
         };
         if !is_prefix && names == Names::Objects {
             let name = PathBuf::from(format!("{scheme}://{bucket}/{key}"));

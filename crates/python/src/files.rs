@@ -1,11 +1,12 @@
 //! The files of a run, and how they are read: keyword arguments with the command line's names and meanings.
 
 use super::errors::value;
-use super::options::{paths, Options};
+use super::options::{self, paths, Options};
 use gristmill::decode::{Decode, Encoding, TextDecoding};
 use gristmill::mill::{Mill, MillBuilder};
 use gristmill::objects::ObjectStores;
-use gristmill::source::{is_url, FileTypes, Share, ShareSource, SortKey, Source, Tree, TypeChange};
+use gristmill::source::{self, FileTypes, Share, ShareSource, SortKey, Source, Tree, TypeChange};
+use gristmill::uring::object::path_of_url;
 use pyo3::prelude::*;
 
 /// Where files come from, and what reads them.
@@ -53,7 +54,7 @@ impl Files {
         let scan = passed_over == PassedOver::AsScan;
         let honoured = options.flag("ignore", scan)?;
         let named = paths(named)?;
-        let urls = named.iter().any(|path| is_url(path));
+        let urls = named.iter().any(|path| source::is_url(path));
         let mut tree = Tree::new(named)
             .objects(ObjectStores::from_env())
             .hidden(options.flag("hidden", !scan)?)
@@ -96,6 +97,13 @@ impl Files {
             .map_err(|error| value(format!("glob: {error}")))?;
         Ok((Box::new(source), key.is_some()))
     }
+}
+
+/// Whether a name is a URL, of a store or of a file: every process finds the same by it.
+#[pyfunction]
+pub fn is_url(name: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let name = options::path(name)?;
+    Ok(source::is_url(&name) || path_of_url(&name).is_some())
 }
 
 fn types(options: &mut Options<'_>) -> PyResult<Option<FileTypes>> {

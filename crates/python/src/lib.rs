@@ -40,6 +40,8 @@ mod _gristmill {
     #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
+    use super::files::is_url;
+    #[pymodule_export]
     use super::jobs::{digest, run, scan, stats};
     #[pymodule_export]
     use super::mill::{divided, start_mill, start_share, Pairs};

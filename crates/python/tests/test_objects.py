@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import pathlib
+import pickle
 import threading
 import urllib.parse
 from xml.sax.saxutils import escape
@@ -48,6 +49,8 @@ class Server(http.server.BaseHTTPRequestHandler):
             )
             text = f"<ListBucketResult>{listed}<IsTruncated>false</IsTruncated></ListBucketResult>"
             return self.answer(200, text.encode())
+        if place == "signed" and query != "sig=s3cr3t":
+            return self.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
         body = OBJECTS.get(key)
         if body is None:
             return self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
@@ -100,7 +103,7 @@ def test_a_prefix_is_read_as_a_directory_is(server):
 
 def test_scan_stats_and_run_take_urls(server):
     found = pyarrow.table(gristmill.scan("s3://bucket/logs/", "needle")).to_pylist()
-    assert sorted((row["path"], row["offset"]) for row in found) == [
+    assert sorted((row["path"], row["absolute_offset"]) for row in found) == [
         ("s3://bucket/logs/a.log", 2),
         ("s3://bucket/logs/b c.log", 400_000),
         ("s3://bucket/logs/skipped.txt", 0),
@@ -125,3 +128,16 @@ def test_what_is_not_there_is_a_failure_without_secrets(server):
 def test_orders_that_stores_do_not_list_in_are_refused(server):
     with pytest.raises(ValueError, match="store's order"):
         gristmill.digest("s3://bucket/", sort="modified")
+
+
+def test_shares_have_objects(server):
+    job = gristmill.Digest(["sha256"])
+    signed = f"{server}/signed/other?sig=s3cr3t"
+    paths = ["s3://bucket/logs/", signed, str(pathlib.Path(__file__))]
+    shares = pickle.loads(pickle.dumps(gristmill.plan(paths, job, share_bytes=4096)))
+    assert len(shares) > 1
+    streams = [gristmill.run_share(share, job, errors="raise") for share in shares]
+    found = [row for stream in streams for row in pyarrow.table(stream).to_pylist()]
+    assert found and {row["path"]: row["digest"] for row in found} == digests(paths)
+    assert len(found) == 5
+    assert "s3cr3t" not in str(found)

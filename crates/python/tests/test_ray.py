@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -130,3 +133,19 @@ def test_without_ray_the_import_says_what_is_missing(tmp_path: Path) -> None:
         check=True,
     )
     assert 'pip install "ray[data]"' in done.stdout
+
+
+def test_objects_are_named_by_urls(cluster: None, tmp_path: Path) -> None:
+    import gristmill.ray
+
+    data = files(tmp_path)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=data)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/small.txt"
+        paths = [url, (data / "0.log").as_uri()]
+        done = gristmill.ray.sweep(paths, {"sums": gristmill.Digest()}, tmp_path / "swept")
+        server.shutdown()
+    assert not done.failures
+    [part] = (tmp_path / "swept/sums").iterdir()
+    assert pq.read_table(part)["path"].to_pylist() == [url, str(data / "0.log")]

@@ -5,5 +5,6 @@
 mod answers;
 mod faults;
 mod real;
+mod shares;
 mod web;
 mod world;

@@ -57,7 +57,8 @@ impl Share {
 /// A file of a share, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharePart {
-    /// The file, or the URL of an object; for a failure what it is about, if that is known.
+    /// The file, or the URL of an object, with its user, password and query, which may be secrets and which no row shows;
+    /// for a failure what it is about, if that is known.
     pub path: PathBuf,
     /// Its size when it was listed, in bytes.
     pub size: u64,
@@ -148,7 +149,7 @@ impl Planning {
         if let Origin::Object(object) = &entry.origin {
             // Only files are read in parts.
             return self.put(SharePart {
-                path,
+                path: object.0.whole_url().unwrap_or(path),
                 size: object.0.size().unwrap_or(0),
                 modified: 0,
                 part: None,
@@ -245,6 +246,10 @@ impl ShareSource {
 }
 
 impl Source for ShareSource {
+    fn is_remote(&self) -> bool {
+        self.stores.is_some() && self.left.iter().any(|part| is_url(&part.path))
+    }
+
     fn next_item(&mut self) -> Option<Item> {
         let one = self.left.pop_front()?;
         let error = |reason| Item::Error {

@@ -18,6 +18,7 @@ __all__ = [
     "Stream",
     "digest",
     "divided",
+    "is_url",
     "run",
     "scan",
     "start_mill",
@@ -75,6 +76,7 @@ def start_mill(paths: _Paths, jobs: dict[str, Job], **options: Unpack[_Options])
 def divided(
     paths: _Paths, jobs: dict[str, Job], share_bytes: int, most_files: int, cut: bool, **options: Unpack[_FileOptions]
 ) -> tuple[list[list[_Part]], list[str]]: ...
+def is_url(name: _Path) -> bool: ...
 def start_share(parts: Iterable[_Part], jobs: dict[str, Job], **options: Unpack[_RunOptions]) -> list[Stream]: ...
 def scan(
     paths: _Paths,

@@ -157,7 +157,7 @@ class Part:
     __module__ = "gristmill"
 
     path: bytes
-    """The file."""
+    """The file, or the URL of an object. User, password and query of a URL are in it, and may be secrets."""
     size: int
     """Its size when it was planned, in bytes."""
     modified: int

@@ -28,6 +28,7 @@ except ImportError as _error:
         'pip install "ray[data]"'
     ) from _error
 
+from . import _gristmill
 from ._errors import FileError
 from ._jobs import SHARE_BYTES, Job, Scan, Share, plan, run_share
 
@@ -52,7 +53,8 @@ def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _absolute(paths: _Paths) -> list[bytes]:
     """The paths as every process finds them, wherever it was started."""
     several = [paths] if isinstance(paths, (str, bytes, os.PathLike)) else paths
-    return [os.path.abspath(os.fsencode(path)) for path in several]
+    names = (os.fsencode(path) for path in several)
+    return [name if _gristmill.is_url(name) else os.path.abspath(name) for name in names]
 
 
 def _whole(run: Mapping[str, Any]) -> bool:
