@@ -98,8 +98,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
 
 /// A group as text.
 fn text(manifest: &Manifest, group: &Group, out: &mut Vec<u8>) {
-    let unit = if group.size == 1 { "byte" } else { "bytes" };
-    out.extend(format!("{} {unit} each:\n", group.size).as_bytes());
+    out.extend(format!("{} each:\n", counted(group.size, "byte")).as_bytes());
     for names in &group.files {
         for (place, name) in names.iter().enumerate() {
             if place > 0 {
@@ -112,16 +111,22 @@ fn text(manifest: &Manifest, group: &Group, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// A number of things, each of which is a `what`.
+fn counted(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// What was found in all, as text.
 fn summary(manifest: &Manifest, dupes: &Duplicates<'_>) -> String {
     let mut text = format!(
-        "{} groups, {} files; {} bytes could be saved\n",
-        dupes.groups().len(),
-        dupes.files(),
-        dupes.savable_bytes()
+        "{}, {}; {} could be saved\n",
+        counted(dupes.groups().len() as u64, "group"),
+        counted(dupes.files(), "file"),
+        counted(dupes.savable_bytes(), "byte")
     );
     if dupes.unread() > 0 {
-        text += &format!("{} files could not be read\n", dupes.unread());
+        text += &format!("{} could not be read\n", counted(dupes.unread(), "file"));
     }
     if let Some(share) = manifest.chunk_share() {
         text += &format!(

@@ -138,6 +138,13 @@ pub(crate) fn store(error: &object_store::Error, kind: Kind) -> String {
     if is_about_credentials(&said) {
         return format!("no credentials were found; set {}", kind.credentials());
     }
+    // So says the client of a URL of http where it may use https alone.
+    if said.contains("scheme is not allowed") {
+        return format!(
+            "the endpoint is http, which nothing encrypts; give one of https, or allow it by {}",
+            kind.allows_http()
+        );
+    }
     if let Some((kind, system)) = transport(error) {
         return of_transport(kind, system);
     }

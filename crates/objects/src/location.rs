@@ -30,6 +30,15 @@ impl Kind {
         }
     }
 
+    /// What lets an endpoint be one of http.
+    pub fn allows_http(self) -> &'static str {
+        match self {
+            Kind::Google => "GOOGLE_ALLOW_HTTP=true",
+            Kind::Azure => "AZURE_ALLOW_HTTP=true",
+            Kind::S3 | Kind::Http => "AWS_ALLOW_HTTP=true",
+        }
+    }
+
     /// The variables that hold credentials for it.
     pub fn credentials(self) -> &'static str {
         match self {

@@ -543,7 +543,7 @@ fn the_exit_code_of_dupes_and_its_chunks() {
     let done = gristmill(root, &["dupes", "--empty", "tree"]);
     assert_eq!(
         (done.code, last_line(&done)),
-        (Some(1), "1 groups, 2 files; 0 bytes could be saved")
+        (Some(1), "1 group, 2 files; 0 bytes could be saved")
     );
     let done = gristmill(root, &["dupes", "tree", "absent"]);
     assert_eq!(done.code, Some(2), "{done:?}");

@@ -1,6 +1,6 @@
 //! What goes wrong with a store: the right result, or one line that names the object, and everything else done.
 
-use super::world::{wait, World};
+use super::world::{finish, wait, World};
 use gristmill_testing::store::Fault;
 use gristmill_testing::Patience;
 
@@ -205,4 +205,13 @@ fn a_signal_ends_a_run_whose_store_stalls() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(wait(child).code, Some(130));
+}
+
+#[test]
+fn an_endpoint_that_is_not_encrypted_must_be_allowed() {
+    let world = three();
+    let mut tool = world.tool(&["digest", "s3://bucket/d/a"]);
+    tool.env_remove("AWS_ALLOW_HTTP");
+    let done = finish(tool);
+    assert!(done.failure().contains("AWS_ALLOW_HTTP=true"), "{done:?}");
 }
