@@ -69,7 +69,7 @@ pub struct Database {
 fn library() -> Result<Library, String> {
     // SAFETY: Vectorscan's library is what it says; its initialisers ask for the processor's features, no more.
     unsafe { Library::new(LIBRARY) }
-        .map_err(|error| format!("vectorscan: {error}; on Debian install libvectorscan5"))
+        .map_err(|error| format!("{error}; on Debian install libvectorscan5"))
 }
 
 /// Why something could not be compiled.
@@ -112,35 +112,28 @@ impl Refused {
 impl Database {
     /// Compiles a set of strings; `fold` makes ASCII letters match in either case.
     pub fn strings(patterns: &[Vec<u8>], fold: bool) -> Result<Self, String> {
-        let library = library()?;
-        let count = c_uint::try_from(patterns.len()).map_err(|_| "too many patterns")?;
         let texts: Vec<*const c_char> = patterns.iter().map(|p| p.as_ptr().cast()).collect();
         let lens: Vec<usize> = patterns.iter().map(Vec::len).collect();
         let flags = vec![if fold { FLAG_CASELESS } else { 0 }; patterns.len()];
-        let ids: Vec<c_uint> = (0..count).collect();
-        let (mut database, mut error) = (ptr::null_mut(), ptr::null_mut::<CompileError>());
-        // SAFETY: the symbol has this signature in hs.h. The arrays have `count` elements each and live until after the
-        // call; texts need no zero at their end, as their lengths are given.
-        let answer = unsafe {
-            let compile = library
-                .get::<CompileLiterals>(b"hs_compile_lit_multi\0")
-                .map_err(|error| error.to_string())?;
-            compile(
-                texts.as_ptr(),
-                flags.as_ptr(),
-                ids.as_ptr(),
-                lens.as_ptr(),
-                count,
-                MODE_BLOCK,
-                ptr::null(),
-                &mut database,
-                &mut error,
-            )
-        };
-        match answer {
-            0 => Self::new(library, database),
-            _ => Err(Refused::new(error).text()),
-        }
+        let compiled = Self::compiled(patterns.len(), |library, ids, count, database, error| {
+            // SAFETY: the symbol has this signature in hs.h. The arrays have `count` elements each, as `compiled` says of
+            // `ids`, and live until after the call; texts need no zero at their end, as their lengths are given.
+            unsafe {
+                let compile = library.get::<CompileLiterals>(b"hs_compile_lit_multi\0")?;
+                Ok(compile(
+                    texts.as_ptr(),
+                    flags.as_ptr(),
+                    ids,
+                    lens.as_ptr(),
+                    count,
+                    MODE_BLOCK,
+                    ptr::null(),
+                    database,
+                    error,
+                ))
+            }
+        });
+        compiled.map_err(|refused| refused.text())
     }
 
     /// Compiles a set of regexes, of which those are left out that Vectorscan refuses; how many there are of these.
@@ -159,30 +152,45 @@ impl Database {
     }
 
     fn all_regexes(texts: &[CString]) -> Result<Self, Refused> {
-        let library = library().map_err(Refused::other)?;
-        let count = c_uint::try_from(texts.len()).map_err(Refused::other)?;
         let pointers: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).collect();
         let flags = vec![0; texts.len()];
+        Self::compiled(texts.len(), |library, ids, count, database, error| {
+            // SAFETY: the symbol has this signature in hs.h. The arrays have `count` elements each, as `compiled` says of
+            // `ids`, and live until after the call, and each text ends with a zero.
+            unsafe {
+                let compile = library.get::<CompileRegexes>(b"hs_compile_multi\0")?;
+                Ok(compile(
+                    pointers.as_ptr(),
+                    flags.as_ptr(),
+                    ids,
+                    count,
+                    MODE_BLOCK,
+                    ptr::null(),
+                    database,
+                    error,
+                ))
+            }
+        })
+    }
+
+    /// What a call compiles of so many patterns. The call gets their numbers, how many these are, and where database and
+    /// error go.
+    fn compiled(
+        patterns: usize,
+        call: impl FnOnce(
+            &Library,
+            *const c_uint,
+            c_uint,
+            &mut *mut c_void,
+            &mut *mut CompileError,
+        ) -> Result<c_int, libloading::Error>,
+    ) -> Result<Self, Refused> {
+        let library = library().map_err(Refused::other)?;
+        let count = c_uint::try_from(patterns).map_err(Refused::other)?;
         let ids: Vec<c_uint> = (0..count).collect();
-        let (mut database, mut error) = (ptr::null_mut(), ptr::null_mut::<CompileError>());
-        // SAFETY: the symbol has this signature in hs.h. The arrays have `count` elements each and live until after the
-        // call, and each text ends with a zero.
-        let answer = unsafe {
-            let compile = library
-                .get::<CompileRegexes>(b"hs_compile_multi\0")
-                .map_err(Refused::other)?;
-            compile(
-                pointers.as_ptr(),
-                flags.as_ptr(),
-                ids.as_ptr(),
-                count,
-                MODE_BLOCK,
-                ptr::null(),
-                &mut database,
-                &mut error,
-            )
-        };
-        match answer {
+        let (mut database, mut error) = (ptr::null_mut(), ptr::null_mut());
+        let answer = call(&library, ids.as_ptr(), count, &mut database, &mut error);
+        match answer.map_err(Refused::other)? {
             0 => Self::new(library, database).map_err(Refused::other),
             _ => Err(Refused::new(error)),
         }
@@ -205,7 +213,7 @@ impl Database {
         };
         match answer {
             0 => Ok(compiled),
-            error => Err(format!("vectorscan: no memory to search in: error {error}")),
+            error => Err(format!("no memory to search in: error {error}")),
         }
     }
 
