@@ -132,18 +132,7 @@ pub fn wait(mut child: Child) -> Done {
         })
     }
     let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
-    let mut patience = Patience::new();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if let Some(why) = patience.over() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("killed: {why}");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    };
+    let status = Patience::wait(&mut child);
     let done = Done {
         code: status.code(),
         out: out.join().unwrap(),

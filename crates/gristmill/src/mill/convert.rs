@@ -42,29 +42,22 @@ pub(super) enum RawBytes {
 
 /// The raw bytes of an object, behind those that were fetched already.
 struct RawObject {
-    before: io::Cursor<Vec<u8>>,
     ahead: Arc<Mutex<Ahead>>,
     read: Arc<AtomicU64>,
 }
 
 impl Read for RawObject {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let there = self.before.read(into)?;
-        if there > 0 || into.is_empty() {
-            return Ok(there);
-        }
         let bytes = lock(&self.ahead).read(into)?;
         self.read.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(bytes)
     }
 }
 
-/// The raw bytes of a file.
+/// The raw bytes of a file; of a stream, behind those that were read already.
 struct Raw {
     file: Arc<OwnedFd>,
     kind: RawKind,
-    /// Bytes of a stream that were read already.
-    before: io::Cursor<Vec<u8>>,
     offset: u64,
     read: Arc<AtomicU64>,
     status: Arc<Status>,
@@ -72,10 +65,6 @@ struct Raw {
 
 impl Read for Raw {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let there = self.before.read(into)?;
-        if there > 0 || into.is_empty() {
-            return Ok(there);
-        }
         loop {
             if self.status.stopping() {
                 return Err(io::Error::other("the run was stopped"));
@@ -236,14 +225,14 @@ impl Converter {
     }
 
     fn open(&self, before: Vec<u8>) -> io::Result<Box<dyn Read + Send>> {
+        let before = io::Cursor::new(before);
         let (file, kind) = match &self.from {
             From::File(file, kind) => (file, *kind),
             From::Object(ahead) => {
-                return Ok(self.decoding.reader(RawObject {
-                    before: io::Cursor::new(before),
+                return Ok(self.decoding.reader(before.chain(RawObject {
                     ahead: Arc::clone(ahead),
                     read: Arc::clone(&self.read),
-                }))
+                })))
             }
         };
         let flags = fcntl_getfl(file)?;
@@ -251,13 +240,12 @@ impl Converter {
             // A decoder reads any number of bytes to any place.
             fcntl_setfl(file, flags - OFlags::DIRECT)?;
         }
-        Ok(self.decoding.reader(Raw {
+        Ok(self.decoding.reader(before.chain(Raw {
             file: Arc::clone(file),
             kind,
-            before: io::Cursor::new(before),
             offset: 0,
             read: Arc::clone(&self.read),
             status: Arc::clone(&self.status),
-        }))
+        })))
     }
 }

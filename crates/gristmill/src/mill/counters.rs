@@ -2,7 +2,7 @@
 
 use super::report::StageTimes;
 use gristmill_ingest::object::Requests;
-use gristmill_ingest::reader::{ChunkReader, ReadPath, ReadStats};
+use gristmill_ingest::reader::{ChunkReader, ReadPath, ReadPathChoice, ReadStats};
 use gristmill_ring::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -101,6 +101,19 @@ impl Counters {
             totals.add_fallback(reason);
         }
         totals.reads += stats;
+    }
+
+    /// Whether files are refused that are read in another way than by `choice`, which has no fallback if it is `strict`.
+    /// Where they are not, and `choice` names another path, `why` is told as the fallback's reason.
+    pub fn refuses_other_ways(&self, choice: ReadPathChoice, strict: bool, why: &str) -> bool {
+        match choice {
+            ReadPathChoice::Auto | ReadPathChoice::Only(ReadPath::PositionedRead) => strict,
+            ReadPathChoice::Only(ReadPath::RegisteredMappedRead) => {
+                self.add_fallback(why);
+                strict
+            }
+            ReadPathChoice::Only(_) => true,
+        }
     }
 
     /// Adds one read of a file that is decoded: what was read, and what it became.

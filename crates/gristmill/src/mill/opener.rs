@@ -184,15 +184,11 @@ impl Opener {
 
     /// Takes an object. Nothing is asked of its store yet.
     fn open_object(&self, object: &ObjectRef) -> io::Result<Opened> {
-        let refuses = match self.read_path {
-            ReadPathChoice::Auto | ReadPathChoice::Only(ReadPath::PositionedRead) => self.strict,
-            ReadPathChoice::Only(ReadPath::RegisteredMappedRead) => {
-                let why = "objects are fetched by requests to their store";
-                self.counters.add_fallback(why);
-                self.strict
-            }
-            ReadPathChoice::Only(_) => true,
-        };
+        let refuses = self.counters.refuses_other_ways(
+            self.read_path,
+            self.strict,
+            "objects are fetched by requests to their store",
+        );
         if refuses || self.device_range {
             let why =
                 "objects are fetched by requests, which this read path is not; choose another";

@@ -7,7 +7,6 @@ use crate::mill::convert::{Converter, RawBytes, RawKind};
 use crate::mill::piece::{FileKind, Handle, Piece};
 use crate::mill::run::Run;
 use gristmill_ingest::object::Fetched;
-use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ring::lock;
 use std::sync::Arc;
 
@@ -58,15 +57,11 @@ pub(super) fn converter(
             return Ok(Converter::new(decoding, from, before, status));
         }
     };
-    let refuses = match config.read_path {
-        ReadPathChoice::Auto | ReadPathChoice::Only(ReadPath::PositionedRead) => config.strict,
-        ReadPathChoice::Only(ReadPath::RegisteredMappedRead) => {
-            let why = "files that are decompressed or decoded are read by pread";
-            run.counters.add_fallback(why);
-            config.strict
-        }
-        ReadPathChoice::Only(_) => true,
-    };
+    let refuses = run.counters.refuses_other_ways(
+        config.read_path,
+        config.strict,
+        "files that are decompressed or decoded are read by pread",
+    );
     if refuses {
         let what = decoding.what();
         return Err(FileErrorKind::NotDecoded { what });
