@@ -11,7 +11,7 @@
  * for each level above the batches; and a word that tells all lanes that the slot was cancelled. */
 #define GM_BLAKE3_NODES (2u * GM_BLAKE3_BATCH * GM_STREAM_BLAKE3_VALUE_WORDS)
 #define GM_BLAKE3_CANCELLED (GM_BLAKE3_NODES + 32u * GM_STREAM_BLAKE3_VALUE_WORDS)
-#if GM_LOCAL_WORDS < 2 * 256 * 8 + 32 * 8 + 1
+#if GM_LOCAL_WORDS <= GM_BLAKE3_CANCELLED
 #error "local memory is too small for BLAKE3"
 #endif
 

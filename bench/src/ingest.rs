@@ -24,7 +24,7 @@ pub struct Rate {
     pub cpu_per_gb: f64,
 }
 
-/// The processor time used so far, in seconds, by this process or by all children that it has waited for.
+/// The processor time used so far, in seconds, by this process or thread, or by all children that the process has waited for.
 pub fn cpu_seconds(of: UsageWho) -> Result<f64, String> {
     let usage = getrusage(of).map_err(|error| error.to_string())?;
     let seconds =

@@ -5,12 +5,13 @@
 //! Vectorscan tells every place where a match ends, and `\w` means ASCII to it, also with `(?i)`.
 
 use crate::data::{self, Numbers};
+use crate::ingest::cpu_seconds;
 use crate::vectorscan::Database;
 use crate::{median, Goal, Row, Setting};
 use gristmill::rules::RuleSet;
-use gristmill_patterns::{Hit, Part, RegexSet, RegexSetBuilder};
+use gristmill_patterns::{Hit, Part, RegexSet, RegexSetBuilder, DEFAULT_SIZE_LIMIT};
 use gristmill_testing::planted;
-use nix::sys::resource::{getrusage, UsageWho};
+use nix::sys::resource::UsageWho;
 use std::path::{Path, PathBuf};
 
 /// Bytes that are searched at once.
@@ -18,9 +19,6 @@ const PIECE: usize = 1 << 20;
 
 /// Bytes around a piece that matches may reach into.
 const AROUND: usize = 4096;
-
-/// The most bytes that a compiled regex may take.
-const SIZE_LIMIT: usize = 100 << 20;
 
 /// A rule file, and what is needed of it.
 struct Rules {
@@ -59,19 +57,11 @@ impl Rules {
     }
 }
 
-/// Processor time of this thread so far, in seconds.
-fn seconds() -> Result<f64, String> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).map_err(|error| error.to_string())?;
-    let seconds = [usage.user_time(), usage.system_time()];
-    let seconds = seconds.map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6);
-    Ok(seconds.iter().sum())
-}
-
-/// What something gives, and the processor time that it took.
+/// What something gives, and the processor time of this thread that it took, in seconds.
 fn timed<T>(run: impl FnOnce() -> Result<T, String>) -> Result<(T, f64), String> {
-    let began = seconds()?;
+    let began = cpu_seconds(UsageWho::RUSAGE_THREAD)?;
     let given = run()?;
-    Ok((given, seconds()? - began))
+    Ok((given, cpu_seconds(UsageWho::RUSAGE_THREAD)? - began))
 }
 
 /// This repository's own source text, as often as is needed for so many bytes.
@@ -95,7 +85,7 @@ fn source(bytes: usize) -> Result<Vec<u8>, String> {
     let mut text = Vec::with_capacity(bytes);
     for path in files.iter().cycle() {
         text.extend(std::fs::read(path).map_err(|error| error.to_string())?);
-        if files.is_empty() || text.len() >= bytes {
+        if text.len() >= bytes {
             break;
         }
     }
@@ -200,7 +190,7 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     let words = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let (ours, ours_built) = timed(|| {
         let set = RegexSetBuilder::new()
-            .size_limit(SIZE_LIMIT)
+            .size_limit(DEFAULT_SIZE_LIMIT)
             .build(&rules.ours);
         set.map_err(|error| error.to_string())
     })?;

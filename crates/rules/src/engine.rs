@@ -31,10 +31,12 @@ impl Regexes {
     ///
     /// # Errors
     /// If they cannot be compiled within [`SIZE_LIMIT`].
-    pub fn new(regexes: Vec<(String, Hir)>) -> Result<Self, SyntaxError> {
-        let bytes = regexes.iter().map(|(_, hir)| most_memory(hir));
+    pub fn new<'a>(
+        texts: Vec<String>,
+        meanings: impl IntoIterator<Item = &'a Hir>,
+    ) -> Result<Self, SyntaxError> {
+        let bytes = meanings.into_iter().map(most_memory);
         let bytes = bytes.fold(0, usize::saturating_add);
-        let texts: Vec<String> = regexes.into_iter().map(|(text, _)| text).collect();
         let mut all = Self::stored(texts);
         if bytes > SIZE_LIMIT {
             let regex = compile(&all.texts)?;

@@ -298,7 +298,8 @@ fn compile(
         .iter()
         .map(|(regex, value)| document.regex(regex, value))
         .collect();
-    Regexes::new(rust?).map_err(|error| document.error(all.span().start, error.reason))
+    let (texts, meanings): (Vec<String>, Vec<Hir>) = rust?.into_iter().unzip();
+    Regexes::new(texts, &meanings).map_err(|error| document.error(all.span().start, error.reason))
 }
 
 impl Document<'_> {

@@ -202,9 +202,8 @@ mod tests {
     use super::*;
 
     fn implied_by(go: &str, words: &[&str]) -> bool {
-        let rust = crate::go::translate(go).unwrap();
-        let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-        implied(&parser.parse(&rust).unwrap(), &Words::new(words))
+        let (_, meaning) = crate::go::parsed(go).unwrap();
+        implied(&meaning, &Words::new(words))
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Details {
     /// # Errors
     /// A message if it cannot be compiled.
     pub fn prepare(&mut self, pattern: &str, hir: &Hir) -> Result<(), String> {
-        let regexes = Regexes::new(vec![(pattern.to_owned(), hir.clone())]);
+        let regexes = Regexes::new(vec![pattern.to_owned()], [hir]);
         let regexes = regexes.map_err(|error| error.reason)?;
         let groups = hir.properties().explicit_captures_len();
         if self.secret_group > groups {

@@ -49,16 +49,11 @@ pub enum Content {
 
 impl Content {
     /// How many there are.
-    pub fn len(&self) -> u64 {
+    fn len(&self) -> u64 {
         match self {
             Content::Bytes(bytes) => bytes.len() as u64,
             Content::Sparse(len, _) => *len,
         }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which literals look alike by a few of their bytes, so that they are looked for together.
 
 use super::bytes::ByteSet;
-use super::tables::{GRAM, SETS};
+use super::tables::{Grams, GRAM, SETS};
 
 /// Bytes that follow each other, each one of a set.
 pub(super) type Gram = [ByteSet; GRAM];
@@ -21,9 +21,20 @@ pub(super) fn gram(bytes: &[u8], fold: bool) -> Gram {
     })
 }
 
+/// What looks for these grams, and the set of each. `None` if more than `most` of all places look like one of them, about.
+pub(super) fn grams(all: impl Iterator<Item = Gram>, most: f64) -> Option<(Grams, Vec<usize>)> {
+    let all: Vec<Gram> = all.collect();
+    let (sets, looks) = divided(&all);
+    if looks > most {
+        return None;
+    }
+    let found = Grams::new(all.iter().zip(sets.iter().copied()));
+    Some((found, sets))
+}
+
 /// Divides grams into sets of those that are alike: the set of each, and how often something looks like one of them at a
 /// place, about.
-pub(super) fn divided(grams: &[Gram]) -> (Vec<usize>, f64) {
+fn divided(grams: &[Gram]) -> (Vec<usize>, f64) {
     // One for each, until there are few enough: then those become one that together look like least.
     let mut known: Vec<(Gram, f64)> = Vec::new();
     let mut sets: Vec<usize> = Vec::with_capacity(grams.len());

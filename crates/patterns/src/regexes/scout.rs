@@ -5,7 +5,7 @@
 
 use super::bits::{fill_grams, Unit};
 use super::gates::Place;
-use super::likeness::{divided, gram};
+use super::likeness::{gram, grams};
 use super::required::rate;
 use super::tables::{Grams, GRAM, SETS};
 
@@ -59,16 +59,8 @@ impl Scout {
         if all.is_empty() || all.len() > MOST || unit == Unit::PORTABLE {
             return None;
         }
-        let grams: Vec<_> = all
-            .iter()
-            .map(|one| gram(one.bytes.get(one.at..).unwrap_or_default(), one.fold))
-            .collect();
-        let (numbers, looks) = divided(&grams);
-        if looks > MOST_RATE {
-            return None;
-        }
-        let of_sets = grams.iter().zip(&numbers);
-        let grams = Grams::new(of_sets.map(|(gram, set)| (&gram[..], *set)));
+        let first = |one: &Literal| gram(one.bytes.get(one.at..).unwrap_or_default(), one.fold);
+        let (grams, numbers) = grams(all.iter().map(first), MOST_RATE)?;
         let furthest = all.iter().map(|literal| literal.at).max().unwrap_or(0);
         let mut sets: [Vec<Literal>; SETS] = Default::default();
         for (literal, set) in all.into_iter().zip(numbers) {
@@ -86,7 +78,7 @@ impl Scout {
     pub fn memory(&self) -> usize {
         let literals = self.sets.iter().flatten();
         let literals = literals.map(|one| size_of::<Literal>() + one.bytes.len());
-        literals.sum::<usize>() + size_of::<Self>() + GRAM * 256
+        literals.sum::<usize>() + size_of::<Self>() + self.grams.memory()
     }
 
     /// Adds the places of all literals that begin in `from..until`.

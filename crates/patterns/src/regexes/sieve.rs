@@ -3,8 +3,8 @@
 //! Where there is a vector unit, it tells first at which places one of the literals may begin, by their first bytes.
 
 use super::bits::{fill_grams, Unit};
-use super::likeness::{divided, gram};
-use super::tables::{self, Grams};
+use super::likeness::{gram, grams};
+use super::tables::Grams;
 use std::collections::BTreeMap;
 
 /// Bytes of a literal that are looked up.
@@ -102,13 +102,15 @@ impl Sieve {
             let head: &mut u32 = &mut heads[*hash as usize];
             *head = if *head == 0 { next } else { *head };
         }
-        let grams = (unit != Unit::PORTABLE).then(|| grams(&literals)).flatten();
+        let first = |one: &Literal| gram(&one.bytes, one.fold);
+        let by_grams = || grams(literals.iter().map(first), MOST_RATE);
+        let grams = (unit != Unit::PORTABLE).then(by_grams).flatten();
         Self {
             known,
             heads,
             entries,
+            grams: grams.map(|(grams, _)| grams),
             literals,
-            grams,
             unit,
         }
     }
@@ -119,7 +121,7 @@ impl Sieve {
         size_of_val(&*self.known)
             + size_of_val(&*self.heads)
             + size_of_val(&self.entries[..])
-            + self.grams.as_ref().map_or(0, |_| tables::GRAM * 256)
+            + self.grams.as_ref().map_or(0, Grams::memory)
             + literals
                 .map(|one| size_of::<Literal>() + one.bytes.len() + size_of_val(&one.rules[..]))
                 .sum::<usize>()
@@ -213,17 +215,6 @@ impl Sieve {
             }
         }
     }
-}
-
-/// The first bytes of literals, if few other places look like them.
-fn grams(literals: &[Literal]) -> Option<Grams> {
-    let grams: Vec<_> = literals
-        .iter()
-        .map(|literal| gram(&literal.bytes, literal.fold))
-        .collect();
-    let (sets, looks) = divided(&grams);
-    let of_sets = grams.iter().zip(&sets);
-    (looks <= MOST_RATE).then(|| Grams::new(of_sets.map(|(gram, set)| (&gram[..], *set))))
 }
 
 #[cfg(test)]

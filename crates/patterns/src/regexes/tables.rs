@@ -51,14 +51,14 @@ pub(super) struct Grams {
 }
 
 impl Grams {
-    /// Prepares grams, each with the number of its set, below 8. Of some only the first bytes are known.
-    pub fn new<'a>(grams: impl Iterator<Item = (&'a [ByteSet], usize)>) -> Self {
+    /// Prepares grams, each with the number of its set, below 8.
+    pub fn new<'a>(grams: impl Iterator<Item = (&'a [ByteSet; GRAM], usize)>) -> Self {
         let mut bytes = Box::new([[0; 256]; GRAM]);
         let mut halves = [[[0; 16]; 2]; GRAM];
         for (gram, set) in grams {
-            for place in 0..GRAM {
+            for (place, of_place) in gram.iter().enumerate() {
                 for byte in 0..=u8::MAX {
-                    if gram.get(place).is_none_or(|set| set.has(byte)) {
+                    if of_place.has(byte) {
                         bytes[place][usize::from(byte)] |= 1 << set;
                         halves[place][0][usize::from(byte & 15)] |= 1 << set;
                         halves[place][1][usize::from(byte >> 4)] |= 1 << set;
@@ -67,6 +67,11 @@ impl Grams {
             }
         }
         Self { bytes, halves }
+    }
+
+    /// Bytes of memory that it takes beside itself.
+    pub fn memory(&self) -> usize {
+        size_of_val(&*self.bytes)
     }
 
     /// The sets of which a gram begins with `text`. Behind its end zeros follow.

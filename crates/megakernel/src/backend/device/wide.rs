@@ -11,16 +11,12 @@ impl Wide {
     /// Takes a value that was read of the counter, and returns what the counter has reached. A value that was read before
     /// the last one that was taken changes nothing.
     pub fn take(&self, counter: u32) -> u64 {
-        let gained = |known: u64| {
-            #[allow(clippy::cast_possible_truncation)] // The lower half is what the device counts.
-            let gain = counter.wrapping_sub(known as u32);
-            (0 < gain && gain < 1 << 31).then(|| known + u64::from(gain))
-        };
-        let (ok, relaxed) = (Ordering::AcqRel, Ordering::Acquire);
-        match self.0.fetch_update(ok, relaxed, gained) {
-            Ok(known) => gained(known).unwrap_or(known),
-            Err(known) => known,
-        }
+        let known = self.0.load(Ordering::Acquire);
+        #[allow(clippy::cast_possible_truncation)] // The lower half is what the device counts.
+        let gain = counter.wrapping_sub(known as u32);
+        let gain = if gain < 1 << 31 { gain } else { 0 };
+        let reached = known + u64::from(gain);
+        self.0.fetch_max(reached, Ordering::AcqRel).max(reached)
     }
 }
 
