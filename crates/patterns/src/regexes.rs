@@ -432,3 +432,10 @@ impl RegexSetCache {
         self.memory.iter().map(Memory::usage).sum()
     }
 }
+
+/// What a regex means, for the tests of the modules.
+#[cfg(test)]
+fn parsed(pattern: &str) -> regex_syntax::hir::Hir {
+    let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+    parser.parse(pattern).unwrap()
+}

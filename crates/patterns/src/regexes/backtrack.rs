@@ -84,6 +84,7 @@ impl Backtracker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regexes::parsed;
     use regex_automata::meta;
     use regex_automata::{Anchored, Input};
 
@@ -103,8 +104,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut told = 0;
         for pattern in patterns {
-            let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-            let hir = { parser }.parse(pattern).unwrap();
+            let hir = parsed(pattern);
             let config = meta::Config::new().utf8_empty(false);
             let regex = meta::Builder::new().configure(config).build_from_hir(&hir);
             let regex = regex.unwrap();
@@ -189,10 +189,7 @@ mod tests {
 
     #[test]
     fn steps_are_bounded() {
-        let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-        let hir = { parser }
-            .parse("a{0,90}a{0,90}a{0,90}a{0,90}b[0-9]")
-            .unwrap();
+        let hir = parsed("a{0,90}a{0,90}a{0,90}a{0,90}b[0-9]");
         let one = Backtracker::new(&hir, false).unwrap();
         let text = [&[b'a'; 500][..], b"bx"].concat();
         let mut steps = 1000;

@@ -6,6 +6,7 @@
 //! begins at a given place does not depend on where the search began. So where none that begins before a place comes up
 //! to it, every search stands at that place between two matches.
 
+use super::open::Reach;
 use super::open::LOOK;
 use super::progress::Memory;
 use super::rule::{Rule, WINDOW};
@@ -26,15 +27,14 @@ impl Rule {
         let mut place = at;
         let mut left = MOST_READ;
         loop {
-            let (first, read) = match self.longest {
+            let Reach { first, read } = match self.longest {
                 Some(longest) if longest <= WINDOW => {
                     self.reaches(memory, text, place, longest, whole)
                 }
                 _ => {
                     let open = self.compiled.open()?;
                     let cache = memory.open.get_or_insert_with(|| open.cache());
-                    let reach = open.reach(cache, &text[..place], whole);
-                    (reach.first, reach.read)
+                    open.reach(cache, &text[..place], whole)
                 }
             };
             let first = first?;
@@ -46,8 +46,7 @@ impl Rule {
         }
     }
 
-    /// Where a match of at most `longest` bytes begins that reaches to `place` or over it; `place` if there is none. With
-    /// the number of bytes that were looked at.
+    /// Where a match of at most `longest` bytes begins that reaches to `place` or over it; `place` if there is none.
     fn reaches(
         &self,
         memory: &mut Memory,
@@ -55,22 +54,31 @@ impl Rule {
         place: usize,
         longest: usize,
         whole: bool,
-    ) -> (Option<usize>, usize) {
+    ) -> Reach {
         // A look-around needs the character before a match.
         let mut at = match place.checked_sub(longest + LOOK) {
             Some(from) => from + LOOK,
             None if whole => place.saturating_sub(longest),
-            None => return (None, 0),
+            None => {
+                return Reach {
+                    first: None,
+                    read: 0,
+                }
+            }
         };
         let mut read = 0;
         // Of matches with the same start there is one, whatever came before it.
         while let Some((start, end)) = self.first(memory, text, at, place) {
             read += end - at + 1;
             if end >= place && end > start {
-                return (Some(start), read);
+                let first = Some(start);
+                return Reach { first, read };
             }
             at = start + 1;
         }
-        (Some(place), read + longest)
+        Reach {
+            first: Some(place),
+            read: read + longest,
+        }
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn is_endless(hir: &Hir) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regexes::parsed;
 
     #[test]
     fn only_what_goes_on_over_any_text_is_endless() {
@@ -39,8 +40,7 @@ mod tests {
             ("a.*b", false),
             ("\"[^\"]*\"", false),
         ] {
-            let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-            let hir = { parser }.parse(pattern).unwrap();
+            let hir = parsed(pattern);
             assert_eq!(is_endless(&hir), expected, "{pattern}");
         }
     }

@@ -151,9 +151,10 @@ impl Open {
     }
 }
 
-/// What [`Open::reach`] has found.
+/// Where what reaches over a place, or ends there, begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reach {
+    /// The first place at which it may begin, or the place itself; `None` if bytes before the text decide.
     pub first: Option<usize>,
     /// Bytes that were looked at.
     pub read: usize,
@@ -244,10 +245,10 @@ fn reachable(nfa: &NFA) -> Vec<StateID> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regexes::parsed;
 
     fn from(pattern: &str, text: &[u8]) -> usize {
-        let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-        let hir = { parser }.parse(pattern).unwrap();
+        let hir = parsed(pattern);
         let open = Open::new(&hir, 1 << 20).unwrap();
         let mut cache = open.cache();
         open.from(&mut cache, text, 0)
@@ -255,8 +256,7 @@ mod tests {
 
     #[test]
     fn a_byte_that_no_match_holds_cuts_it_off() {
-        let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-        let hir = { parser }.parse("key[a-z ]+=").unwrap();
+        let hir = parsed("key[a-z ]+=");
         let open = Open::new(&hir, 1 << 20).unwrap();
         assert!(open.is_cut_off(b"key (    ", 3));
         assert!(!open.is_cut_off(b"key (    ", 5));
@@ -277,8 +277,7 @@ mod tests {
             ("(?s)a.*b", "xax", None, Some(1)),
             ("", "ab", Some(2), Some(2)),
         ] {
-            let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-            let hir = { parser }.parse(pattern).unwrap();
+            let hir = parsed(pattern);
             let open = Open::new(&hir, 1 << 20).unwrap();
             let mut cache = open.cache();
             for (whole, expected) in [(false, first), (true, of_whole)] {

@@ -14,6 +14,39 @@ const STEPS: usize = 512;
 /// The most places one behind the other at which steps are tried.
 const STEPPED: usize = 64;
 
+/// Of what was spent on a place, the part that no match from there to `end` has brought.
+fn in_vain(cost: usize, start: usize, end: Option<usize>) -> usize {
+    cost - end.map_or(0, |end| end - start).min(cost)
+}
+
+/// Tries all places in `from..=last`. Of a place `at` tells where its match ends, if it has one, or that this cannot be
+/// told; and what it took. False where something else has to go on from `progress.at`.
+fn each_place(
+    progress: &mut Progress,
+    (from, last): (usize, usize),
+    found: &mut impl FnMut(usize, usize),
+    mut at: impl FnMut(usize) -> (Option<Option<usize>>, usize),
+) -> bool {
+    progress.at = from;
+    while progress.at <= last {
+        let start = progress.at;
+        if progress.vain > VAIN.saturating_add(start) {
+            return false;
+        }
+        let (told, cost) = at(start);
+        let end = told.flatten();
+        progress.vain += in_vain(cost, start, end);
+        if told.is_none() {
+            return false;
+        }
+        if let Some(end) = end {
+            found(start, end);
+        }
+        progress.at = end.unwrap_or(start).max(start + 1);
+    }
+    true
+}
+
 impl Rule {
     /// The first match that begins from `at` on and before `limit`.
     pub fn first(
@@ -212,7 +245,7 @@ impl Rule {
                 }
                 let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
                 let (end, read) = try_at(rest, cache, text, place)?;
-                progress.vain += read - end.map_or(0, |end| end - place).min(read);
+                progress.vain += in_vain(read, place, end);
                 let Some(end) = end else {
                     return Some(());
                 };
@@ -241,27 +274,16 @@ impl Rule {
         let Some(whole) = self.compiled.whole_at() else {
             return false;
         };
-        progress.at = from;
-        while progress.at <= last {
-            let start = progress.at;
-            if progress.vain > VAIN.saturating_add(start) {
-                return false;
-            }
+        each_place(progress, (from, last), found, |start| {
             let mut left = STEPS;
             // What begins before the limit does not depend on bytes that are not there.
-            let told = whole.at(text, start, &mut left);
-            progress.vain += STEPS - left;
-            match told {
-                Told::Match { end, .. } => {
-                    progress.vain -= (STEPS - left).min(end - start);
-                    found(start, end);
-                    progress.at = end.max(start + 1);
-                }
-                Told::Nothing { .. } => progress.at = start + 1,
-                Told::Unknown => return false,
-            }
-        }
-        true
+            let end = match whole.at(text, start, &mut left) {
+                Told::Match { end, .. } => Some(Some(end)),
+                Told::Nothing { .. } => Some(None),
+                Told::Unknown => None,
+            };
+            (end, STEPS - left)
+        })
     }
 
     /// Finds the matches that begin in `from..=last` and have at most `longest` bytes.
@@ -298,22 +320,12 @@ impl Rule {
         found: &mut impl FnMut(usize, usize),
     ) -> bool {
         let cache = memory.tries.get_or_insert_with(|| dfa.create_cache());
-        progress.at = from;
-        while progress.at <= last {
-            let start = progress.at;
-            if progress.vain > VAIN.saturating_add(start) {
-                return false;
+        each_place(progress, (from, last), found, |start| {
+            match try_at(dfa, cache, text, start) {
+                Some((end, read)) => (Some(end), read),
+                None => (None, 0),
             }
-            let Some((end, read)) = try_at(dfa, cache, text, start) else {
-                return false;
-            };
-            progress.vain += read - end.map_or(0, |end| end - start).min(read);
-            if let Some(end) = end {
-                found(start, end);
-            }
-            progress.at = end.unwrap_or(start + 1);
-        }
-        true
+        })
     }
 
     /// Finds the matches from `progress.at` on, up to the first that ends behind `last`.

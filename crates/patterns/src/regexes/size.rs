@@ -59,6 +59,7 @@ fn states(hir: &Hir) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regexes::parsed;
     use regex_automata::nfa::thompson;
 
     #[test]
@@ -75,8 +76,7 @@ mod tests {
             r"(?:(?:ab?){3}c*){5}",
             r"(?-u)[\x00-\xFF]{7}",
         ] {
-            let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-            let hir = { parser }.parse(pattern).unwrap();
+            let hir = parsed(pattern);
             let (none, all) = (thompson::WhichCaptures::None, thompson::WhichCaptures::All);
             for (reverse, captures) in [(false, none), (true, none), (false, all)] {
                 let config = thompson::Config::new().utf8(false).which_captures(captures);
