@@ -2,8 +2,9 @@
 //! readers cut into chunks together, and chunks that a reader gave back.
 
 use super::descriptors::{Descriptors, Moment};
+use super::kind::FileKind;
 use super::output::OutputQueue;
-use super::piece::{FileKind, OpenFile, Piece};
+use super::piece::{OpenFile, Piece};
 use super::row_order::{HeldRows, HELD_ROWS_BYTES};
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};

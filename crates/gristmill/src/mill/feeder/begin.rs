@@ -3,8 +3,9 @@
 use super::decoders::converter;
 use crate::decode::TextDecoding;
 use crate::mill::descriptors::ran_out;
+use crate::mill::kind::FileKind;
 use crate::mill::opener::{is_passed_over, Attempt, Opened};
-use crate::mill::piece::{FileKind, Handle, OpenFile};
+use crate::mill::piece::{Handle, OpenFile};
 use crate::mill::run::Run;
 use crate::source::{Entry, FileFacts, Origin};
 use std::io;
