@@ -223,10 +223,7 @@ pub fn read_now(
             ..rows
         },
     };
-    let mut gather = Gather::new(head.clone());
-    if sharing {
-        gather = gather.sharing();
-    }
+    let mut gather = Gather::new(head.clone()).sharing(sharing);
     let ended = common::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
     let mut end = ended.end;
     let failed = |error: std::io::Error| format!("the files that were read: {error}");

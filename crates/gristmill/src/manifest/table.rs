@@ -3,8 +3,9 @@
 use super::error::ManifestErrorKind;
 use super::head::Head;
 use super::share::ChunkShare;
-use crate::jobs::digest::{Algorithm, Digest};
+use crate::jobs::digest::{Algorithm, Algorithms, Digest};
 use gristmill_rows::{RowReader, Value};
+use std::cmp::Ordering;
 use std::io::{self, Write};
 
 /// A file of a manifest. Its path and digests lie in the manifest's own bytes, behind those of the files before it.
@@ -130,6 +131,22 @@ impl Manifest {
         None
     }
 
+    /// Orders a row of this manifest and one of another by their content: size, and digests by these algorithms.
+    pub(super) fn cmp_content(
+        &self,
+        row: u32,
+        (other, its): (&Self, u32),
+        by: &Algorithms,
+    ) -> Ordering {
+        let (row, its) = (row as usize, its as usize);
+        let digests = || {
+            let ours = by.iter().map(|of| self.digest(row, of));
+            ours.cmp(by.iter().map(|of| other.digest(its, of)))
+        };
+        let sizes = self.file(row).size.cmp(&other.file(its).size);
+        sizes.then_with(digests)
+    }
+
     fn digest_bytes(&self) -> usize {
         self.head.algorithms.iter().map(Algorithm::bytes).sum()
     }
@@ -171,12 +188,12 @@ impl Gather {
         }
     }
 
-    /// Also adds up the bytes of chunks that are there more than once. It takes some 40 bytes for each different chunk.
+    /// Whether the bytes of chunks that are there more than once are added up, too. That takes some 40 bytes for each
+    /// different chunk. Default: no.
     #[must_use]
-    pub fn sharing(mut self) -> Self {
-        if self.taken.manifest.head.has_chunks {
-            self.taken.manifest.share = Some(ChunkShare::default());
-        }
+    pub fn sharing(mut self, yes: bool) -> Self {
+        let manifest = &mut self.taken.manifest;
+        manifest.share = (yes && manifest.head.has_chunks).then(ChunkShare::default);
         self
     }
 
