@@ -80,7 +80,7 @@
 //! use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
 //! use gristmill::megakernel::StreamJob;
 //! use gristmill::mill::{Control, Mill};
-//! use gristmill::source::{Entry, Tree};
+//! use gristmill::source::{Entry, FileFacts, Tree};
 //! use std::sync::Arc;
 //!
 //! struct NotAscii;
@@ -97,7 +97,7 @@
 //!         StreamJob::Histogram.opcode()
 //!     }
 //!
-//!     fn open(&self, entry: &Arc<Entry>) -> Self::File {
+//!     fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> Self::File {
 //!         (Arc::clone(entry), 0)
 //!     }
 //!

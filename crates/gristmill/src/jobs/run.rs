@@ -43,7 +43,7 @@ pub use table::run_schema;
 use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::program::Program;
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_megakernel::vir0::{Fault, FaultKind, Record, Show, Shown, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
 use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
@@ -417,7 +417,7 @@ impl Job for RunJob {
         ))
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> RunFile {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> RunFile {
         RunFile {
             entry: Arc::clone(entry),
             accs: self.program.program().fresh_accs(),

@@ -113,7 +113,7 @@ impl<J: Job + 'static> AnyJob for J {
     }
 
     fn refused(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>) {
-        Job::refused_for(self, entry, why, rows);
+        Job::refused(self, entry, why, rows);
     }
 
     fn takes_parts(&self) -> bool {
@@ -125,7 +125,7 @@ impl<J: Job + 'static> AnyJob for J {
     }
 
     fn open(self: Arc<Self>, entry: &Arc<Entry>, facts: &FileFacts) -> Box<dyn AnyFile> {
-        let file = Job::open_found(&*self, entry, facts);
+        let file = Job::open(&*self, entry, facts);
         Box::new(FileOf { job: self, file })
     }
 }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records};
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use fastrand::Rng;
 use gristmill_protocol::stream::{self, NONE};
 use gristmill_testing::ripgrep;
@@ -121,7 +121,7 @@ fn feed(
         insensitive: job.plan.case_insensitive,
         records,
     };
-    let mut file = job.open(&entry);
+    let mut file = job.open(&entry, &FileFacts::default());
     let mut rows = Vec::new();
     let mut offset = 0;
     let mut skipped = false;
@@ -562,7 +562,7 @@ fn a_line_too_long_to_keep_is_read_again() {
     // Brute force is too slow for this many bytes, so the device is told where to look.
     let feed_long = |job: &ScanJob, entry: Entry| {
         let entry = Arc::new(entry);
-        let mut state = job.open(&entry);
+        let mut state = job.open(&entry, &FileFacts::default());
         let mut rows = Vec::new();
         let mut offset = 0;
         for chunk in file.chunks(size()) {
