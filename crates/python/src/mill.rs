@@ -137,7 +137,12 @@ pub fn start_share<'py>(
         path: OsStr::from_bytes(path.as_bytes()).into(),
         size,
         modified,
-        part: range.map(|(begin, end)| FilePart { begin, end, size }),
+        part: range.map(|(begin, end)| FilePart {
+            begin,
+            end,
+            size,
+            modified,
+        }),
         failed,
     };
     let share = Share {
