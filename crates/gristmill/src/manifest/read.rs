@@ -136,21 +136,8 @@ impl Lines {
     }
 }
 
-fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
-    let mut lines = Lines {
-        file: BufReader::with_capacity(1 << 16, file),
-        line: Vec::new(),
-        number: 0,
-        before: Box::default(),
-    };
-    let head = match lines.next()? {
-        Some((kind, head)) if kind == MANIFEST => head,
-        other => {
-            return Err(ManifestErrorKind::OtherTable {
-                found: other.map_or_else(String::new, |(kind, _)| kind),
-            })
-        }
-    };
+/// The head that the record in the first line holds.
+fn head_of(head: &Value, lines: &Lines) -> Result<Head, ManifestErrorKind> {
     let version = head["schema_version"].to_string();
     check_version(&version, head["gristmill_version"].as_str())?;
     let names = head["algorithms"].as_array().cloned().unwrap_or_default();
@@ -169,7 +156,25 @@ fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     };
     let roots = Head::roots_of(&head["roots"]);
     let roots = roots.ok_or_else(|| lines.wrong("no roots"))?;
-    let head = Head::new(algorithms, chunking, roots);
+    Ok(Head::new(algorithms, chunking, roots))
+}
+
+fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
+    let mut lines = Lines {
+        file: BufReader::with_capacity(1 << 16, file),
+        line: Vec::new(),
+        number: 0,
+        before: Box::default(),
+    };
+    let head = match lines.next()? {
+        Some((kind, head)) if kind == MANIFEST => head,
+        other => {
+            return Err(ManifestErrorKind::OtherTable {
+                found: other.map_or_else(String::new, |(kind, _)| kind),
+            })
+        }
+    };
+    let head = head_of(&head, &lines)?;
     let schema = head.schema();
     let mut reader = RowReader::new(&schema);
     let mut rows = Gather::new(head).sharing(sharing);
