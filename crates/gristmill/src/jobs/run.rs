@@ -157,8 +157,8 @@ impl RunJobBuilder {
     /// Checks the arguments.
     ///
     /// # Errors
-    /// [`ArgumentError`] for an argument that the program does not have, one that it needs and was not given, or a table that
-    /// would be too wide.
+    /// [`ArgumentError`] for an argument that the program does not have, one that it needs and was not given, or a
+    /// table that would be too wide.
     pub fn build(self) -> Result<RunJob, ArgumentError> {
         let declared = &self.program.verified().program().args;
         let known = |name: &String| declared.iter().any(|arg| arg.name == *name);

@@ -33,6 +33,9 @@ impl fmt::Debug for SweepJob {
     }
 }
 
+/// The most regexes whose costs are told.
+const COSTS: usize = 3;
+
 /// A file while it is swept.
 pub struct SweepFile(FileSweep);
 
@@ -92,9 +95,7 @@ impl SweepJob {
         }
         parts.join("; ")
     }
-}
 
-impl SweepJob {
     /// Whether cutting files into parts is of use. It is not for rules, which take whole files only, and where a match of a
     /// regex may go on over any bytes: then each part is searched from the file's beginning.
     #[must_use]
@@ -125,9 +126,6 @@ impl SweepJob {
         })
     }
 }
-
-/// The most regexes whose costs are told.
-const COSTS: usize = 3;
 
 impl Job for SweepJob {
     type File = SweepFile;
