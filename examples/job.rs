@@ -9,7 +9,7 @@
 use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, Mill};
-use gristmill::source::{Entry, Tree};
+use gristmill::source::{Entry, FileFacts, Tree};
 use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Job for NotAscii {
         StreamJob::Histogram.opcode()
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> File {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> File {
         File {
             entry: Arc::clone(entry),
             not_ascii: 0,

@@ -9,7 +9,7 @@ use gristmill::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk};
 use gristmill::megakernel::{StreamJob, StreamOpcode, StreamSlot};
 use gristmill::mill::{Control, Mill};
 use gristmill::ring::{Outcome, RecordWriter};
-use gristmill::source::{Entry, Tree};
+use gristmill::source::{Entry, FileFacts, Tree};
 use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Job for Ends {
         }
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> Counted {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> Counted {
         (Arc::clone(entry), 0, 0)
     }
 

@@ -9,9 +9,10 @@ use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
 use gristmill::program::ProgramError;
 use gristmill::source::GlobError;
+use std::fmt::Display;
 
 /// An error, followed by the flags that help, in brackets.
-fn with(error: &dyn std::fmt::Display, flags: &str) -> String {
+fn with(error: &dyn Display, flags: &str) -> String {
     format!("{error} ({flags})")
 }
 
@@ -32,10 +33,7 @@ pub fn mill(error: &MillError) -> String {
             Setting::PeerMemoryOnDevice => "--backend cpu",
             _ => return error.to_string(),
         },
-        MillError::Kernel(failure) => match kernel_flags(failure) {
-            Some(flags) => flags,
-            None => return error.to_string(),
-        },
+        MillError::Kernel(failure) => return of_kernel(error, failure),
         _ => return error.to_string(),
     };
     with(error, flags)
@@ -43,10 +41,12 @@ pub fn mill(error: &MillError) -> String {
 
 /// Why the kernel could not be launched, or why it ended.
 pub fn kernel(error: &KernelError) -> String {
-    match kernel_flags(error) {
-        Some(flags) => with(error, flags),
-        None => error.to_string(),
-    }
+    of_kernel(error, error)
+}
+
+/// An error whose cause is this one of the kernel.
+fn of_kernel(error: impl Display, cause: &KernelError) -> String {
+    kernel_flags(cause).map_or_else(|| error.to_string(), |flags| with(&error, flags))
 }
 
 fn kernel_flags(error: &KernelError) -> Option<&'static str> {
@@ -72,10 +72,7 @@ pub fn file(error: &FileError) -> String {
     match &error.kind {
         FileErrorKind::ReplacedByLink => with(error, "-L follows links"),
         FileErrorKind::NotDecoded { .. } => with(error, "--read-path auto or positioned"),
-        FileErrorKind::KernelFailed(failure) => match kernel_flags(failure) {
-            Some(flags) => with(error, flags),
-            None => error.to_string(),
-        },
+        FileErrorKind::KernelFailed(failure) => of_kernel(error, failure),
         _ => error.to_string(),
     }
 }

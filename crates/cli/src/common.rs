@@ -1,25 +1,24 @@
 //! Functions that commands share: how they run a job, what they report besides its rows, and how they end.
 
 use super::advice;
-use super::outputs::{self, Replaces};
-use super::progress::{Estimate, Shown};
+use super::progress::Estimate;
 use super::report;
+use super::session::Session;
 use super::signals::{self, Output};
 use gristmill::jobs::Job;
-use gristmill::megakernel::log::MAGIC;
-use gristmill::mill::{Control, FileError, FileErrorKind, Mill, RunReport};
+use gristmill::mill::{FileError, FileErrorKind, Mill, RunReport};
+use gristmill::ring::lock;
 use gristmill::source::{self, FileId, Source};
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Flags for what a run reports besides its rows.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct ReportArgs {
     /// At the end, report how files were processed, on standard error: back end, read path, bytes by call, queue depth,
     /// time by stage. The manual explains each line.
@@ -109,7 +108,7 @@ impl Collected {
         if self.of_listings && !matches!(error.kind, FileErrorKind::Listing { .. }) {
             return;
         }
-        let mut all = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.errors);
         if all.0.len() < Self::MOST {
             all.0.push(error.clone());
         } else {
@@ -119,11 +118,19 @@ impl Collected {
 
     /// The errors that were kept, and the number of the others.
     pub fn take(&self) -> (Vec<FileError>, u64) {
-        std::mem::take(&mut self.errors.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.errors))
     }
 }
 
 impl ReportArgs {
+    /// These, for rows that go there.
+    pub fn with_rows(&self, rows: Destination) -> Self {
+        Self {
+            rows,
+            ..self.clone()
+        }
+    }
+
     /// Writes an error about files to standard error.
     pub fn complain(&self, error: &str) {
         if !self.silent {
@@ -235,6 +242,15 @@ pub fn written(result: io::Result<()>) -> Result<(), String> {
     }
 }
 
+/// Prints a command's whole answer.
+///
+/// # Errors
+/// As of [`written`].
+pub fn print(bytes: &[u8]) -> Result<(), String> {
+    let mut output = stdout()?;
+    written(output.write_all(bytes).and_then(|()| output.flush()))
+}
+
 /// Writes an error to standard error, in one line: control characters in names are escaped.
 pub fn complain(error: &str) {
     // Nothing can be done where standard error is closed.
@@ -264,147 +280,6 @@ pub fn escaped(text: &str) -> String {
 /// Says that a signal has ended a command.
 pub fn tell_interrupted() {
     complain("interrupted: what was done so far is above");
-}
-
-/// The files that a run writes.
-#[derive(Default)]
-struct Outputs {
-    log: Option<File>,
-    /// The identities of these files, and whether they are read as empty ones.
-    written: Vec<(FileId, bool)>,
-}
-
-/// Opens the log, if one is asked for, and names what is written to the source.
-fn open_outputs(
-    path: Option<&Path>,
-    rows: &[&Destination],
-    source: &mut impl Source,
-) -> Result<Outputs, String> {
-    let mut all = Outputs::default();
-    for rows in rows {
-        for &file in &rows.written {
-            if let Some(named) = source.written(file) {
-                return Err(format!(
-                    "{}: it would be written over, and is {}, which is read; name another output",
-                    rows.name,
-                    named.display()
-                ));
-            }
-            all.written.push((file, false));
-        }
-    }
-    if let Some(file) = FileId::of_redirected_stdout() {
-        let empty = stdout()?.is_empty();
-        all.written.push((file, empty));
-    }
-    let Some(path) = path else {
-        return Ok(all);
-    };
-    let shown = path.display();
-    let own = Replaces::Own {
-        magic: &MAGIC,
-        name: "a ring log",
-    };
-    let opened = outputs::open(path, own, |file| {
-        source
-            .written(file)
-            .map(|named| named.display().to_string())
-    });
-    let log = opened.map_err(|why| format!("{shown}: {why}; record to another file"))?;
-    let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;
-    // An old log has been named to the source already; a new one has not.
-    source.written(file);
-    all.written.push((file, false));
-    all.log = Some(log);
-    Ok(all)
-}
-
-/// A run that is about to begin: its control, its display of progress, and what it has seen to fail.
-pub struct Session {
-    /// What the run is followed and ended by.
-    pub control: Control,
-    /// Its display of progress.
-    pub shown: Shown,
-    /// Whether the run was cut short by a failure.
-    cut_short: Arc<AtomicBool>,
-}
-
-impl Session {
-    /// Prepares a run whose rows go to these places. Errors about files are told, and given to `also`.
-    ///
-    /// # Errors
-    /// A message about a file that cannot or must not be written.
-    pub fn start(
-        source: &mut impl Source,
-        rows: &[&Destination],
-        args: &ReportArgs,
-        estimate: Option<Estimate>,
-        mut also: impl FnMut(&FileError) + Send + 'static,
-    ) -> Result<Self, String> {
-        let outputs = open_outputs(args.record.as_deref(), rows, source)?;
-        let mut control = Control::with_stop(signals::watch()?);
-        for (file, empty) in outputs.written {
-            control = control.writing(file, empty);
-        }
-        if let Some(log) = outputs.log {
-            control = control.record(Output::new(log));
-        }
-        let shown = Shown::start(control.progress(), estimate, !args.no_progress);
-        let told = shown.clone();
-        let silent = args.silent;
-        let cut_short = Arc::new(AtomicBool::new(false));
-        let cut = Arc::clone(&cut_short);
-        let control = control.on_error(move |error| {
-            if matches!(
-                error.kind,
-                FileErrorKind::KernelFailed(_) | FileErrorKind::ReaderPanicked
-            ) {
-                cut.store(true, Ordering::Relaxed);
-            }
-            also(error);
-            if silent && advice::is_about_reading(error) {
-                return;
-            }
-            told.aside(|| complain(&advice::file(error)));
-        });
-        Ok(Self {
-            control,
-            shown,
-            cut_short,
-        })
-    }
-
-    /// How a job ended whose rows were written with this result. Says what failed of that.
-    pub fn end(
-        &self,
-        output: &io::Result<()>,
-        rows: &Destination,
-        stopped: bool,
-        failed: bool,
-    ) -> End {
-        let mut end = End {
-            failed,
-            interrupted: false,
-            unread: false,
-            lost: output.is_err(),
-            whole: false,
-        };
-        let mut given_up = false;
-        if let Err(error) = output {
-            end.unread = error.kind() == io::ErrorKind::BrokenPipe;
-            given_up = source::Ended::is_said_by(error);
-            if !end.unread && !given_up {
-                end.failed = true;
-                complain(&rows.lost(error));
-            }
-        }
-        end.interrupted = given_up || stopped && output.is_ok();
-        if given_up {
-            complain("interrupted: rows that nobody took are lost");
-        }
-        end.whole = !end.interrupted && output.is_ok() && !self.cut_short.load(Ordering::Relaxed);
-        end
-    }
 }
 
 /// Says that the log could not be written. Returns whether that is so.

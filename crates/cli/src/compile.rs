@@ -8,10 +8,9 @@ use super::outputs::{self, Created, Replaces};
 use super::scan::reading::MeaningArgs;
 use super::scan::rules::{refusal, rule_set};
 use super::scan::{PatternArgs, Patterns, Refusal};
-use crate::advice;
 use gristmill::jobs::sweep::findings::Findings;
 use gristmill::jobs::sweep::{
-    LineSettings, PlainStrings, SweepBuildError, SweepJob, SweepJobBuilder, SweepSet, MAGIC,
+    LineSettings, PlainStrings, SweepJob, SweepJobBuilder, SweepSet, MAGIC,
 };
 use gristmill::source::FileId;
 use std::fs::File;
@@ -89,7 +88,7 @@ fn compile(args: &CompileArgs) -> Result<(), Refusal> {
     };
     match &args.output {
         None => {}
-        Some(path) if path == stdout => print(&set.save())?,
+        Some(path) if path == stdout => common::print(&set.save())?,
         Some(path) => write(args, path, &set.save())?,
     }
     if args.explain {
@@ -97,7 +96,7 @@ fn compile(args: &CompileArgs) -> Result<(), Refusal> {
             true => explain::json(&set),
             false => explain::text(&set),
         };
-        print(rows.as_bytes())?;
+        common::print(rows.as_bytes())?;
     }
     Ok(())
 }
@@ -128,11 +127,7 @@ fn of_patterns(
             .patterns(all, settings)
             .and_then(SweepJobBuilder::compile),
     };
-    set.map_err(|error| match error {
-        SweepBuildError::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
-        error @ SweepBuildError::Memory { .. } => Refusal::Line(advice::set_memory(&error)),
-        error => Refusal::Line(error.to_string()),
-    })
+    set.map_err(|error| Refusal::of_sweep(error, &patterns))
 }
 
 /// Writes a set, which must not be one of the files that were read.
@@ -163,10 +158,4 @@ fn write(args: &CompileArgs, path: &Path, set: &[u8]) -> Result<(), Refusal> {
     }
     let written = new.file().and_then(|mut file| file.write_all(set));
     written.and_then(|()| new.take_name()).map_err(words)
-}
-
-fn print(bytes: &[u8]) -> Result<(), Refusal> {
-    let mut output = common::stdout()?;
-    common::written(output.write_all(bytes).and_then(|()| output.flush()))?;
-    Ok(())
 }

@@ -125,8 +125,6 @@ fn text(difference: &Difference<'_>, out: &mut Vec<u8>) {
 
 /// How many there are of each kind, as text.
 fn summary(diff: &Diff<'_>, counts: Counts) -> String {
-    let by = diff.algorithms();
-    let by: Vec<&str> = by.iter().map(|of| of.name()).collect();
     let touched = match counts.touched {
         0 => String::new(),
         touched => format!(" ({touched} with another time)"),
@@ -140,13 +138,11 @@ fn summary(diff: &Diff<'_>, counts: Counts) -> String {
         counts.rot,
         counts.unread,
         counts.unchanged,
-        by.join(", ")
+        diff.algorithms().names().join(", ")
     )
 }
 
 fn summary_json(diff: &Diff<'_>, counts: Counts) -> String {
-    let by = diff.algorithms();
-    let by: Vec<&str> = by.iter().map(|of| of.name()).collect();
     let record = serde_json::json!({
         "type": "difference_summary",
         "added": counts.added,
@@ -157,7 +153,7 @@ fn summary_json(diff: &Diff<'_>, counts: Counts) -> String {
         "unread": counts.unread,
         "unchanged": counts.unchanged,
         "touched": counts.touched,
-        "algorithms": by,
+        "algorithms": diff.algorithms().names(),
     });
     format!("{record}\n")
 }

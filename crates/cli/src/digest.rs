@@ -3,7 +3,7 @@
 use super::common::{self, Destination, End, Ended, ReportArgs};
 use super::engine::EngineArgs;
 use super::manifest::{ManifestArgs, ManifestShare};
-use super::mill::Share;
+use super::mill::{Limits, Share};
 use super::objects::stores;
 use super::rows::{Format, Rows, RowsArgs};
 use super::signals;
@@ -159,17 +159,23 @@ impl DigestArgs {
         }
     }
 
-    /// The mill. Devices, and logs of a run, have the kernel's own opcodes alone.
-    fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
+    /// What the processor alone computes, and no log keeps: devices, and logs of a run, have the kernel's own opcodes
+    /// alone.
+    fn limits(&self, algorithms: Option<Algorithms>) -> Option<Limits> {
         let built_in = algorithms.is_some_and(|these| these.stream_job().is_some());
-        if built_in && !self.manifest.cuts_files() {
-            return self.engine.mill(ordered);
+        (!built_in || self.manifest.cuts_files()).then_some(Limits {
+            no_device: NO_DEVICE,
+            no_log: NO_LOG,
+        })
+    }
+
+    /// The mill.
+    fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
+        match self.limits(algorithms) {
+            None => self.engine.mill(ordered),
+            Some(limits) if self.report.record.is_some() => Err(limits.no_log.into()),
+            Some(limits) => (self.engine).mill_on_cpu(ordered, Decode::default(), limits.no_device),
         }
-        if self.report.record.is_some() {
-            return Err(NO_LOG.into());
-        }
-        self.engine
-            .mill_on_cpu(ordered, Decode::default(), NO_DEVICE)
     }
 }
 
@@ -189,10 +195,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     let mill = args.mill(args.source.sorted(), Some(algorithms))?;
     let source = args.source.source()?;
     let mut output = args.rows.open(format, || Ok(digest_schema()))?;
-    let report = ReportArgs {
-        rows: output.destination(),
-        ..args.report.clone()
-    };
+    let report = args.report.with_rows(output.destination());
     let mut ended = common::run(
         &mill,
         source,
@@ -225,8 +228,7 @@ fn write_manifest(
 struct DigestShare {
     job: Arc<DigestJob>,
     rows: Rows,
-    /// Whether the kernel's own opcode computes them.
-    built_in: bool,
+    limits: Option<Limits>,
 }
 
 impl DigestArgs {
@@ -243,10 +245,9 @@ impl DigestArgs {
     pub fn share(&self, roots: &[PathBuf]) -> Result<Box<dyn Share>, String> {
         let algorithms = self.algorithms().unwrap_or(Algorithm::Blake3.into());
         if let Some(rows) = self.manifest.rows(self.rows.asked_format()) {
-            let built_in = algorithms.stream_job().is_some() && !self.manifest.cuts_files();
             return Ok(Box::new(ManifestShare {
                 output: self.manifest.open(&rows, algorithms, roots)?,
-                needs: (!built_in).then_some((NO_DEVICE, NO_LOG)),
+                limits: self.limits(Some(algorithms)),
             }));
         }
         let format = self.format()?;
@@ -254,7 +255,7 @@ impl DigestArgs {
         Ok(Box::new(DigestShare {
             job: Arc::new(DigestJob::new(algorithms, rows)),
             rows: self.rows.open(format, || Ok(digest_schema()))?,
-            built_in: algorithms.stream_job().is_some(),
+            limits: self.limits(Some(algorithms)),
         }))
     }
 }
@@ -273,12 +274,8 @@ impl Share for DigestShare {
         None
     }
 
-    fn needs_cpu(&self) -> Option<&'static str> {
-        (!self.built_in).then_some(NO_DEVICE)
-    }
-
-    fn needs_no_log(&self) -> Option<&'static str> {
-        (!self.built_in).then_some(NO_LOG)
+    fn limits(&self) -> Option<Limits> {
+        self.limits
     }
 }
 
@@ -292,10 +289,7 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
         return Err("--status writes no rows, so that they have no place or format; leave it out, or --output and --format".into());
     }
     let mut output = args.rows.open(format, || Ok(check_schema()))?;
-    let report = ReportArgs {
-        rows: output.destination(),
-        ..args.report.clone()
-    };
+    let report = args.report.with_rows(output.destination());
     // Verdicts come in the list's order, so that they can be read beside the list.
     let mill = args.mill(true, algorithms)?;
     let live = signals::list(list)?;

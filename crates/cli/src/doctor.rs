@@ -2,8 +2,7 @@
 
 mod storage;
 
-use super::common::complain;
-use super::print;
+use super::common::{complain, print};
 use gristmill::jobs::names;
 use gristmill::megakernel::backend::device::cuda::CudaBackend;
 use gristmill::megakernel::backend::device::opencl::OpenClBackend;
@@ -70,7 +69,8 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
         }
         text + &rows(&findings)
     };
-    print(text.as_bytes())
+    print(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the findings about files. The exit code is 2 if one cannot be opened.
@@ -95,8 +95,12 @@ fn of_files(args: &DoctorArgs, probe: &UringProbe) -> Result<ExitCode, String> {
     if args.json {
         text = format!("{}\n", json!({ "type": "files", "files": files }));
     }
-    let printed = print(text.as_bytes())?;
-    Ok(if failed { ExitCode::from(2) } else { printed })
+    print(text.as_bytes())?;
+    Ok(if failed {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Findings for programs.

@@ -100,15 +100,23 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| advice::kernel(&error))
     }
 
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see
-    /// that memory, so `auto` means them.
+    /// The back end that was asked for, for chunks that are read by this path into peer memory at this address, if one
+    /// is given: only the processor's threads see that memory, so `auto` then means them.
     ///
     /// # Errors
-    /// A message, if another back end was asked for.
-    pub fn open_beside_peer_memory(&self) -> Result<SelectedBackend, String> {
-        self.open_cpu(
-            "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu",
-        )
+    /// A message, if it is not available or does not see that memory, or if the path has no memory to read into.
+    pub fn open_for(
+        &self,
+        path: ReadPathChoice,
+        peer_memory: Option<&str>,
+    ) -> Result<SelectedBackend, String> {
+        check_peer_memory(path, peer_memory)?;
+        match peer_memory {
+            None => self.open(),
+            Some(_) => self.open_cpu(
+                "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu",
+            ),
+        }
     }
 
     /// The processor's threads, which `auto` means, too, where nothing else will do.
@@ -149,7 +157,7 @@ const READ_PATHS: [ReadPathChoice; 5] = [
 ///
 /// # Errors
 /// A message that names the missing flag.
-pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
+fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
     if path != ReadPathChoice::Only(ReadPath::PeerRead) || memory.is_some() {
         return Ok(());
     }
@@ -163,10 +171,7 @@ pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(
 impl EngineArgs {
     /// The number of worker threads; by default one for each core.
     pub fn threads(&self) -> usize {
-        match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        }
+        workers(self.workers)
     }
 
     /// The mill that these flags describe.
@@ -182,11 +187,7 @@ impl EngineArgs {
     /// # Errors
     /// A message about a value out of range.
     pub fn mill_that_decodes(&self, ordered: bool, decode: Decode) -> Result<Mill, String> {
-        check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
-        let backend = match self.peer_memory {
-            Some(_) => self.backend.open_beside_peer_memory()?,
-            None => self.backend.open()?,
-        };
+        let backend = (self.backend).open_for(self.read_path, self.peer_memory.as_deref())?;
         self.mill_on(backend, ordered, decode)
     }
 
@@ -237,8 +238,8 @@ impl EngineArgs {
 }
 
 /// The number of workers that -j asks for: 0 means one for each core.
-pub fn workers(asked: u16) -> usize {
-    match usize::from(asked) {
+pub fn workers(asked: usize) -> usize {
+    match asked {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     }

@@ -3,7 +3,7 @@
 
 use super::advice;
 use super::common::{self, complain, ReportArgs};
-use super::engine::{check_peer_memory, parse_size, read_path_parser, workers, BackendArgs};
+use super::engine::{parse_size, read_path_parser, workers, BackendArgs};
 use super::report;
 use super::sources::SourceArgs;
 use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
@@ -118,11 +118,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     if args.device_range.is_some() && path != ReadPath::GpuDirectNvmePassthrough {
         return Err("--device-range is read by NVMe commands; give --read-path passthrough".into());
     }
-    check_peer_memory(args.read_path, args.peer_memory.as_deref())?;
-    let on = match &args.peer_memory {
-        Some(_) => args.backend.open_beside_peer_memory()?,
-        None => args.backend.open()?,
-    };
+    let on = (args.backend).open_for(args.read_path, args.peer_memory.as_deref())?;
     // A lack of this machine is reported once, and not for each file.
     if let Some(address) = &args.peer_memory {
         PeerMemory::allocate(address, 4096).map_err(words)?;
@@ -145,12 +141,8 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         DigestRows::Text
     };
     let told = ReportArgs {
-        stats: false,
         no_progress: args.no_progress,
-        record: None,
-        silent: false,
-        collected: None,
-        rows: common::Destination::default(),
+        ..ReportArgs::default()
     };
     let mut ended = common::run_and_tell(
         &mill,
@@ -179,7 +171,7 @@ impl IngestArgs {
     /// The number of workers, each with a reader of its own, and of slots per worker.
     fn shares(&self) -> (usize, usize) {
         let slots = self.slots as usize;
-        let workers = workers(self.workers).min(slots);
+        let workers = workers(self.workers.into()).min(slots);
         (workers, slots / workers)
     }
 

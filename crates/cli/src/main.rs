@@ -1,5 +1,6 @@
 //! The command-line tool. Each command has a file, and the commands share `sources` and `engine` (flags), `common`
-//! (running a job), `manifest` (tables of files), `rows` (where rows go, and in which format), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
+//! (running a job), `manifest` (tables of files), `rows` (where rows go, and in which format), `outputs`, `signals`,
+//! `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
 //! A flag is defined in its command's file, or in `sources`, `engine` or `common` where several commands share it; parser,
 //! help, manual page and completions come from there.
@@ -31,13 +32,14 @@ mod run;
 mod scan;
 mod select;
 mod selftest;
+mod session;
 mod signals;
 mod sources;
 mod stats;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use gristmill::megakernel::vir0::vector::Level;
-use std::io::Write;
+
 use std::process::ExitCode;
 
 /// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in
@@ -64,9 +66,9 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Compile patterns or rules into a set for scan --set
     ///
-    /// A set is loaded in a small part of the time that it takes to compile it, is the same on every processor, and is read by the versions of gristmill that have its format. Its checksum
-    /// finds damage, not forgery: a set from somebody else is checked so that it can do no harm, but it finds what they
-    /// want it to find.
+    /// A set is loaded in a small part of the time that it takes to compile it, is the same on every processor, and is
+    /// read by the versions of gristmill that have its format. Its checksum finds damage, not forgery: a set from
+    /// somebody else is checked so that it can do no harm, but it finds what they want it to find.
     Compile(Box<compile::CompileArgs>),
     /// Print or check digests of each file: BLAKE3, or SHA-256, SHA-1, MD5, XXH3, CRC-32C
     ///
@@ -112,10 +114,10 @@ enum Command {
     Run(run::RunArgs),
     /// Run several commands over files that are read once
     ///
-    /// Each job is written behind a `+`, as its own command with that command's own flags: scan (for every match, by rules, or by a set),
-    /// digest, stats or run. Its rows, and what fails, are what the command alone would give. Flags about files and how they
-    /// are read, and --stats, stand before the first `+` and are for all jobs. Each job but one needs --output. A file that
-    /// is called + is written `./+`, and a pattern + is given as `-e+`.
+    /// Each job is written behind a `+`, as its own command with that command's own flags: scan (for every match, by
+    /// rules, or by a set), digest, stats or run. Its rows, and what fails, are what the command alone would give.
+    /// Flags about files and how they are read, and --stats, stand before the first `+` and are for all jobs. Each job
+    /// but one needs --output. A file that is called + is written `./+`, and a pattern + is given as `-e+`.
     ///
     /// Files are read as they are: nothing is decompressed or decoded. The exit code is 0, or 1 if there are searches and
     /// none has found anything, or 2 if something failed.
@@ -127,10 +129,10 @@ enum Command {
     ///
     /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in
     /// memory of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the
-    /// CRC-32C of a file, as `digest --algorithm crc32c` writes it. The report is on standard error, and says how many bytes the disk
-    /// itself wrote to their slot, how many the kernel copied or may have copied from its page cache, and how many were
-    /// copied in user space. The exit code is 2 if a read failed, came by another path or was copied in user space, or
-    /// if the bytes that were submitted, that landed and that the kernel summed do not add up.
+    /// CRC-32C of a file, as `digest --algorithm crc32c` writes it. The report is on standard error, and says how many
+    /// bytes the disk itself wrote to their slot, how many the kernel copied or may have copied from its page cache,
+    /// and how many were copied in user space. The exit code is 2 if a read failed, came by another path or was copied
+    /// in user space, or if the bytes that were submitted, that landed and that the kernel summed do not add up.
     Ingest(ingest::IngestArgs),
     /// Assemble a VIR0 program
     ///
@@ -208,22 +210,15 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Selftest(args) => selftest::run(&args),
-        Command::Man => print(&manual::page()),
+        Command::Man => common::print(&manual::page()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut definition(), "gristmill", &mut text);
-            print(&text)
+            common::print(&text).map(|()| ExitCode::SUCCESS)
         }
     };
     result.unwrap_or_else(|error| {
         common::complain(&error);
         ExitCode::from(2)
     })
-}
-
-/// Prints a command's whole answer.
-fn print(text: &[u8]) -> Result<ExitCode, String> {
-    let mut output = common::stdout()?;
-    common::written(output.write_all(text))?;
-    Ok(ExitCode::SUCCESS)
 }

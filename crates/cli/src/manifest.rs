@@ -2,10 +2,12 @@
 
 use super::common::{self, Collected, Destination, End, ReportArgs};
 use super::engine::EngineArgs;
-use super::mill::Share;
+use super::mill::{Limits, Share};
 use super::rows::{Format, Rows, RowsArgs};
 use gristmill::decode::Decode;
-use gristmill::jobs::digest::{write_unread, Algorithms, Chunking, DigestJob, Several};
+use gristmill::jobs::digest::{
+    write_unread, Algorithms, Chunking, DigestJob, Several, MOST_CHUNKS,
+};
 use gristmill::manifest::{Gather, Head, Manifest};
 use gristmill::mill::{FileErrorKind, Task};
 use gristmill::source::{Source, Tree};
@@ -94,18 +96,25 @@ impl ManifestOutput {
         let last = unlisted(&self.unlisted, &self.head);
         let to = self.rows.destination();
         common::write_last(&mut self.rows, &to, &last, end);
-        tell(
-            &self.job.changed(),
-            "it changed while it was read; its row says so",
-        );
-        let uncut = self.job.uncut();
-        end.failed |= uncut.count > 0;
-        tell(
-            &uncut,
-            "it has more than 2,097,152 chunks, and its row has none; give a larger average, such as --chunks fastcdc:1M",
-        );
+        tell_of_files(&self.job, "; its row says so", "and its row has none", end);
         self.rows.finish(b"", end);
     }
+}
+
+/// Says which files changed while they were read, and which have too many chunks. `changed` and `uncut` say what the
+/// answer has of them.
+fn tell_of_files(job: &DigestJob, changed: &str, uncut: &str, end: &mut End) {
+    tell(
+        &job.changed(),
+        &format!("it changed while it was read{changed}"),
+    );
+    let too_many = job.uncut();
+    end.failed |= too_many.count > 0;
+    const { assert!(MOST_CHUNKS == 2_097_152, "the message says so") };
+    tell(
+        &too_many,
+        &format!("it has more than 2,097,152 chunks, {uncut}; give a larger average, such as --chunks fastcdc:1M"),
+    );
 }
 
 /// Says something of several files.
@@ -139,8 +148,7 @@ fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
 /// A manifest beside other jobs.
 pub struct ManifestShare {
     pub output: ManifestOutput,
-    /// Why no device runs the job, and no log keeps it, if that is so.
-    pub needs: Option<(&'static str, &'static str)>,
+    pub limits: Option<Limits>,
 }
 
 impl Share for ManifestShare {
@@ -161,12 +169,8 @@ impl Share for ManifestShare {
         None
     }
 
-    fn needs_cpu(&self) -> Option<&'static str> {
-        self.needs.map(|(why, _)| why)
-    }
-
-    fn needs_no_log(&self) -> Option<&'static str> {
-        self.needs.map(|(_, why)| why)
+    fn limits(&self) -> Option<Limits> {
+        self.limits
     }
 }
 
@@ -213,33 +217,21 @@ pub fn read_now(
     let job = Arc::new(DigestJob::manifest(head.algorithms, head.chunking));
     let collected = Collected::of_listings();
     let report = ReportArgs {
-        stats: false,
-        no_progress: false,
-        record: None,
-        silent: false,
         collected: Some(collected.clone()),
         rows: Destination {
             is_file: true,
             ..rows
         },
+        ..ReportArgs::default()
     };
-    let mut gather = Gather::new(head.clone());
-    if sharing {
-        gather = gather.sharing();
-    }
+    let mut gather = Gather::new(head.clone()).sharing(sharing);
     let ended = common::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
     let mut end = ended.end;
     let failed = |error: std::io::Error| format!("the files that were read: {error}");
     gather
         .write_all(&unlisted(&collected, &head))
         .map_err(failed)?;
-    tell(&job.changed(), "it changed while it was read");
-    let uncut = job.uncut();
-    end.failed |= uncut.count > 0;
-    tell(
-        &uncut,
-        "it has more than 2,097,152 chunks, which are not counted; give a larger average, such as --chunks fastcdc:1M",
-    );
+    tell_of_files(&job, "", "which are not counted", &mut end);
     Ok((gather.finish().map_err(failed)?, end))
 }
 

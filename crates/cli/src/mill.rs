@@ -8,12 +8,12 @@ use crate::common::{End, ReportArgs};
 use crate::engine::EngineArgs;
 use crate::rows::RowsArgs;
 use crate::sources::SourceArgs;
-use crate::{definition, letters, Cli, Command};
+use crate::{definition, Cli, Command};
 use clap::FromArgMatches;
 use gristmill::decode::Decode;
 use gristmill::mill::MAX_JOBS;
 pub use parse::{split, Written};
-pub use share::Share;
+pub use share::{Limits, Share};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -98,15 +98,15 @@ fn start(
             Command::Run(args) => args.share().map_err(told)?,
             _ => continue,
         };
-        if let (Some(why), true) = (share.needs_no_log(), args.report.record.is_some()) {
-            return Err(told(why.to_owned()));
+        if let (Some(limits), true) = (share.limits(), args.report.record.is_some()) {
+            return Err(told(limits.no_log.to_owned()));
         }
         shares.push((name, share));
     }
     let (ordered, decode) = (args.source.sorted(), Decode::default());
     let on_cpu = shares
         .iter()
-        .find_map(|(name, share)| Some((name, share.needs_cpu()?)));
+        .find_map(|(name, share)| Some((name, share.limits()?.no_device)));
     let mill = match on_cpu {
         Some((name, why)) => {
             let refusal = format!("`+ {name}`: {why}");
@@ -121,12 +121,8 @@ fn start(
 /// The flags for all jobs, of which some stand in a file.
 fn parsed(all: Vec<OsString>, path: &Path) -> Result<MillArgs, String> {
     let parsed = definition().try_get_matches_from(all);
-    let matches = parsed.map_err(|error| {
-        let error = letters::with_tip(error, &definition()).render().to_string();
-        let first = error.split("\n\n").next().unwrap_or_default();
-        let first = first.trim_start_matches("error: ").replace('\n', " ");
-        format!("{}: {first}", path.display())
-    })?;
+    let told = |error| format!("{}: {}", path.display(), parse::in_a_line(error));
+    let matches = parsed.map_err(told)?;
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Mill(args)) => Ok(args),
         Ok(_) => Err(format!("{}: not the flags of a mill", path.display())),

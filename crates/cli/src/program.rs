@@ -168,7 +168,7 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
             }
         }
     }
-    write_out(rows.as_bytes())?;
+    common::print(rows.as_bytes())?;
     Ok(ExitCode::from(code))
 }
 
@@ -206,7 +206,7 @@ fn write(
     replaces: Replaces,
 ) -> Result<ExitCode, String> {
     if path == Path::new("-") {
-        return write_out(bytes);
+        return common::print(bytes).map(|()| ExitCode::SUCCESS);
     }
     let shown = path.display();
     let input = |file| {
@@ -217,10 +217,4 @@ fn write(
         .and_then(|mut file| file.write_all(bytes).map_err(|error| error.to_string()))
         .map(|()| ExitCode::SUCCESS)
         .map_err(|why| format!("{shown}: {why}; name another output with -o"))
-}
-
-fn write_out(bytes: &[u8]) -> Result<ExitCode, String> {
-    let mut output = common::stdout()?;
-    common::written(output.write_all(bytes).and_then(|()| output.flush()))?;
-    Ok(ExitCode::SUCCESS)
 }

@@ -57,7 +57,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let backend = args.backend.open()?.backend;
     let stop = signals::watch()?;
     let report = Replay::new(&*backend)
-        .workers(workers(args.workers))
+        .workers(workers(args.workers.into()))
         .stop_at(&stop)
         .run(&mut log)
         .map_err(|error| format!("{shown}: {}", advice::kernel(&error)))?;

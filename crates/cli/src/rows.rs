@@ -20,15 +20,17 @@ pub struct RowsArgs {
     /// Write the rows to this file; `-` is standard output.
     ///
     /// The file's ending names the format, if --format does not: .txt, .jsonl or .ndjson, .csv, .arrow or .feather,
-    /// .parquet. The file takes its name once it is whole: where the run fails, what was there before stays. After Ctrl-C the rows
-    /// so far are kept beside it, under a name that is told. A Parquet or Arrow file replaces only a file of its kind.
+    /// .parquet. The file takes its name once it is whole: where the run fails, what was there before stays. After
+    /// Ctrl-C the rows so far are kept beside it, under a name that is told. A Parquet or Arrow file replaces only a
+    /// file of its kind.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// The format of the rows.
     ///
     /// text and jsonl are what is printed without this flag and with --json. csv, arrow (an IPC file, uncompressed) and
-    /// parquet (compressed by zstd) are tables with a row for each line, match, finding or file, whose columns docs/rows.md lists.
+    /// parquet (compressed by zstd) are tables with a row for each line, match, finding or file, whose columns
+    /// docs/rows.md lists.
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 }
@@ -126,23 +128,28 @@ impl RowsArgs {
     /// # Errors
     /// A message, if that is not known or the flags contradict each other.
     pub fn format(&self, asked: Option<(&str, Format)>) -> Result<Format, String> {
+        self.format_of("--output", asked)
+    }
+
+    /// As [`Self::format`], where the flag of this name has given the file.
+    fn format_of(&self, flag: &str, asked: Option<(&str, Format)>) -> Result<Format, String> {
         let named = match (self.format, self.file()) {
             (Some(format), _) => Some((format!("--format {}", format.name()), format)),
             (None, None) => None,
             (None, Some(path)) => match (Format::of(path), asked) {
-                (Some(format), _) => Some((format!("--output {}", path.display()), format)),
+                (Some(format), _) => Some((format!("{flag} {}", path.display()), format)),
                 (None, Some(_)) => None,
                 (None, None) => {
                     return Err(format!(
-                        "--output {}: the name does not end in .txt, .jsonl, .csv, .arrow or .parquet; give --format",
+                        "{flag} {}: the name does not end in .txt, .jsonl, .csv, .arrow or .parquet; give --format",
                         path.display()
                     ))
                 }
             },
         };
         match (named, asked) {
-            (Some((name, format)), Some((flag, asked))) if format != asked => Err(format!(
-                "{flag} means the format {}, and {name} means {}; leave one of them out",
+            (Some((name, format)), Some((asking, asked))) if format != asked => Err(format!(
+                "{asking} means the format {}, and {name} means {}; leave one of them out",
                 asked.name(),
                 format.name()
             )),
@@ -172,9 +179,7 @@ impl RowsArgs {
     /// # Errors
     /// A message, if the format has no place for one, or it cannot or must not be written.
     pub fn open_manifest(&self, head: &Head) -> Result<Rows, String> {
-        let format = self
-            .format(None)
-            .map_err(|error| error.replace("--output", "--manifest"))?;
+        let format = self.format_of("--manifest", None)?;
         let of = match format {
             Format::Text => {
                 return Err("--manifest: text has no place for what a manifest says of a file; name a file that ends in .jsonl, .csv, .arrow or .parquet".into())
@@ -202,7 +207,7 @@ impl RowsArgs {
     ) -> Result<Rows, String> {
         if matches!(format, Format::Arrow | Format::Parquet) && self.to_terminal() {
             return Err(format!(
-                "standard output is a terminal, and {} is no text; give --output FILE, or redirect it",
+                "standard output is a terminal, and {} is no text; name a file, or redirect it",
                 format.name()
             ));
         }

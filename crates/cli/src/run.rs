@@ -40,8 +40,8 @@ pub struct RunArgs {
     #[arg(long)]
     json: bool,
 
-    /// Write a table: a row for each file, with a column for each accumulator, and a row for all files together. Records are
-    /// not written.
+    /// Write a table: a row for each file, with a column for each accumulator, and a row for all files together.
+    /// Records are not written.
     #[arg(long, conflicts_with = "json")]
     table: bool,
 
@@ -112,10 +112,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     let job = job(args, program, rows, None)?;
     let source = args.source.source()?;
     let mut output = args.open(format, &job)?;
-    let report = ReportArgs {
-        rows: output.destination(),
-        ..args.report.clone()
-    };
+    let report = args.report.with_rows(output.destination());
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
         &mut nothing

@@ -1,5 +1,5 @@
-//! The flags that say which files `digest`, `stats`, `run` and `ingest` read. `scan` has more of
-//! ripgrep's flags, in `scan/walk.rs`.
+//! The flags that say which files `digest`, `stats`, `run`, `ingest` and `mill` read. `scan` has more of ripgrep's
+//! flags, in `scan/walk.rs`.
 
 use super::advice;
 use super::objects::{any_url, stores};
@@ -9,7 +9,7 @@ use super::signals;
 use gristmill::source::{FileList, Source, Stdin, Tree};
 use std::path::{Path, PathBuf};
 
-/// Which files `digest` and `stats` read.
+/// Which files these commands read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
     /// Files to read, and directories, whose files are all read. `-`, or no path at all, is standard input. Objects and

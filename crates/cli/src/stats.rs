@@ -142,10 +142,7 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
     let job = Arc::new(StatsJob::new(rows));
     let source = args.source.source()?;
     let mut output = args.rows.open(format, || Ok(stats_schema()))?;
-    let report = ReportArgs {
-        rows: output.destination(),
-        ..args.report.clone()
-    };
+    let report = args.report.with_rows(output.destination());
     let mut nothing = io::sink();
     let mut headed = Headed::new(&mut output);
     let files: &mut dyn io::Write = match (args.total, rows) {

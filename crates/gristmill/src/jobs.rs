@@ -140,15 +140,9 @@ pub trait Job: Send + Sync {
         Ok(begin)
     }
 
-    /// A file begins: it was opened, and its first read has ended, with or without an error. Its chunks follow, then
-    /// [`Job::close`].
-    fn open(&self, entry: &Arc<Entry>) -> Self::File;
-
-    /// As [`open`](Job::open), for a job that asks what the file system says of the file. It is this that is called; unless
-    /// the job has its own, it calls `open`.
-    fn open_found(&self, entry: &Arc<Entry>, _facts: &FileFacts) -> Self::File {
-        self.open(entry)
-    }
+    /// A file begins: it was opened, and its first read has ended, with or without an error. `facts` tells what the file
+    /// system says of it. Its chunks follow, then [`Job::close`].
+    fn open(&self, entry: &Arc<Entry>, facts: &FileFacts) -> Self::File;
 
     /// The next chunk of the file, in file order. After an overflow of its records a chunk comes in several parts: see
     /// "Overflow, and resuming" above.
@@ -158,13 +152,7 @@ pub trait Job: Send + Sync {
 
     /// A file could not be opened. The user is told why, and neither [`Job::open`] nor [`Job::close`] is called for it.
     /// A job that has rows for such files appends them here.
-    fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
-
-    /// As [`refused`](Job::refused), for a job whose rows say why. It is this that is called; unless the job has its own, it
-    /// calls `refused`.
-    fn refused_for(&self, entry: &Entry, _why: &FileErrorKind, rows: &mut Vec<u8>) {
-        self.refused(entry, rows);
-    }
+    fn refused(&self, _entry: &Entry, _why: &FileErrorKind, _rows: &mut Vec<u8>) {}
 
     /// The file has ended, as `end` says: appends its last rows. Not called for a file that could not be opened.
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;

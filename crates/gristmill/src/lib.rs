@@ -30,9 +30,9 @@
 //! # }
 //! ```
 //!
-//! Ready jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's answers), [`digest`](jobs::digest) (BLAKE3, SHA-256 and others),
-//! [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come from
-//! [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own
+//! Ready jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's answers), [`digest`](jobs::digest) (BLAKE3,
+//! SHA-256 and others), [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come
+//! from [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own
 //! [`Source`](source::Source). [`RunReport`](mill::RunReport) says what was done, and by which path each byte was read:
 //! it names every fallback.
 //!
@@ -80,7 +80,7 @@
 //! use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
 //! use gristmill::megakernel::StreamJob;
 //! use gristmill::mill::{Control, Mill};
-//! use gristmill::source::{Entry, Tree};
+//! use gristmill::source::{Entry, FileFacts, Tree};
 //! use std::sync::Arc;
 //!
 //! struct NotAscii;
@@ -97,7 +97,7 @@
 //!         StreamJob::Histogram.opcode()
 //!     }
 //!
-//!     fn open(&self, entry: &Arc<Entry>) -> Self::File {
+//!     fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> Self::File {
 //!         (Arc::clone(entry), 0)
 //!     }
 //!

@@ -1,10 +1,11 @@
 //! Manifests: what the files of a tree were at a moment, as a table that is compared with what they are later.
 //!
 //! A manifest has a row for each file: path, size, time, digests, and what could not be read
-//! ([`manifest_schema`](crate::jobs::digest::manifest_schema)). [`DigestJob::manifest`](crate::jobs::digest::DigestJob::manifest)
-//! makes the rows and a [`ManifestWriter`] writes them as JSON Lines, CSV, Arrow or Parquet. [`Manifest::open`] reads any
-//! of these into memory; a [`Gather`] takes the rows of a run without a file between. [`Diff`] compares two manifests, and
-//! [`Duplicates`] finds the files of one that have the same content.
+//! ([`manifest_schema`](crate::jobs::digest::manifest_schema)).
+//! [`DigestJob::manifest`](crate::jobs::digest::DigestJob::manifest) makes the rows and a [`ManifestWriter`] writes
+//! them as JSON Lines, CSV, Arrow or Parquet. [`Manifest::open`] reads any of these into memory; a [`Gather`] takes the
+//! rows of a run without a file between. [`Diff`] compares two manifests, and [`Duplicates`] finds the files of one
+//! that have the same content.
 //!
 //! A manifest in memory takes 48 bytes for each file, and the bytes of its path and digests.
 //!

@@ -22,7 +22,8 @@
 //! The state that these share is `run`. The other modules are:
 //!
 //! - `task`: the jobs of a run. `status`: whether the run goes on. `control`: how the caller follows and ends it.
-//! - `piece`: open files and their chunks. `parts`: a chunk in parts, for jobs whose records overflow.
+//! - `piece`: open files and their chunks; `kind`: how they are read. `parts`: a chunk in parts, for jobs whose records
+//!   overflow.
 //! - `halo`: where a chunk's own bytes lie in its buffer, and the bytes around them, for jobs that look beyond a chunk.
 //! - `plan`: the number of workers and chunks. `memory`: where the chunks lie.
 //! - `descriptors`: how many files may be open, and when an open that failed for lack of a resource is tried again.
@@ -49,6 +50,7 @@ mod half;
 mod halo;
 mod held;
 mod intake;
+mod kind;
 mod landings;
 mod launch;
 mod memory;

@@ -6,7 +6,7 @@ use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, Mill};
 use gristmill::ring::{Outcome, RecordWriter};
-use gristmill::source::{Entry, FileList};
+use gristmill::source::{Entry, FileFacts, FileList};
 use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 
@@ -84,7 +84,7 @@ impl Job for Watching {
         }
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> String {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> String {
         let name = entry.path.file_name().unwrap().to_str().unwrap().to_owned();
         self.saw(Seen::Open(name.clone()));
         name

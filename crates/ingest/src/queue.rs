@@ -1,5 +1,6 @@
 //! Reads in flight on one ring. All engines that have a ring use this queue. A read is an [`Operation`]: a [`ReadOp`]
-//! of a file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp). The module `close` handles the end of a queue.
+//! of a file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp). The module `enter` brings
+//! reads to the kernel, and `close` handles the end of a queue.
 //!
 //! A [`ReadQueue`] owns a ring and a table of reads. From [`ReadQueue::submit`] until its [`Finished`] is taken, a
 //! read's *payload* belongs to the table: whatever the payload owns (the buffer, the file) lives as long as the kernel
@@ -24,12 +25,12 @@
 //!   on nothing is written to their memory.
 
 mod close;
+mod enter;
 mod op;
 
 use crate::lifeline::{Lifeline, Ring};
 use crate::setup::{self, Entered, SetupFlags};
 use gristmill_protocol::PipelineError;
-use io_uring::squeue::EntryMarker as _;
 use io_uring::{cqueue, IoUring};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -370,76 +371,6 @@ impl<P, O: Operation> ReadQueue<P, O> {
                 }
                 // The kernel accepts calls, so this is no stall: the device is slow.
                 Entered::Took(_) | Entered::TimedOut => self.stalls = Stalls::default(),
-            }
-        }
-    }
-
-    /// Enters the kernel, and counts the entries that it took. These are the entries that have left the submission
-    /// queue, whatever the call returned.
-    fn enter(&mut self, submit: bool, want: u32, timeout: Option<Duration>) -> Entered {
-        let Some(ring) = &mut self.ring else {
-            return Entered::Failed(self.broken.unwrap_or(libc::EBADF));
-        };
-        self.counters.enters += 1;
-        let before = ring.submission().len();
-        let entered = setup::enter(ring, submit, want, timeout);
-        let taken = before.saturating_sub(ring.submission().len());
-        self.took(taken);
-        entered
-    }
-
-    /// Whether the kernel has announced that entering it would deliver completions.
-    fn announced(&mut self) -> bool {
-        let Some(ring) = &mut self.ring else {
-            return false;
-        };
-        let queue = ring.submission();
-        queue.taskrun() || queue.cq_overflow()
-    }
-
-    /// Moves pending reads into the submission queue, as far as it has room.
-    fn push_pending(&mut self) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let Some(ring) = &mut self.ring else {
-            return; // `submit` has refused everything since.
-        };
-        let mut queue = ring.submission();
-        while let Some(&index) = self.pending.front() {
-            if let Some(Some(flight)) = self.table.get(index as usize) {
-                let mut entry = flight.op.entry(flight.done, flight.polling);
-                entry.set_user_data(u64::from(index));
-                // SAFETY: the entry is a poll, or a read into the part of `op`'s memory after the first `done` bytes.
-                // `submit`'s caller keeps that memory valid and untouched until this read has ended; the table keeps
-                // the read, and with it the payload, until its completion was reaped (`complete`) or `drop` has dealt
-                // with it.
-                if unsafe { queue.push(&entry) }.is_err() {
-                    break;
-                }
-                self.pushed.push_back(index);
-            }
-            self.pending.pop_front();
-        }
-    }
-
-    /// Marks the `taken` oldest pushed entries as taken by the kernel.
-    fn took(&mut self, taken: usize) {
-        if taken > 0 {
-            self.stalls = Stalls::default();
-        }
-        for _ in 0..taken {
-            let Some(index) = self.pushed.pop_front() else {
-                break; // What is left are cancellations.
-            };
-            if let Some(Some(flight)) = self.table.get_mut(index as usize) {
-                flight.in_kernel = true;
-                self.in_kernel += 1;
-                if !flight.polling {
-                    self.counters.reads += 1;
-                    self.counters.depth_sum += u64::from(self.in_kernel);
-                    self.counters.depth_max = self.counters.depth_max.max(self.in_kernel);
-                }
             }
         }
     }

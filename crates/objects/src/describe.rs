@@ -129,14 +129,12 @@ pub(crate) fn refused(status: u16, said: &str, kind: Kind) -> String {
 /// An error of a store in words.
 pub(crate) fn store(error: &object_store::Error, kind: Kind) -> String {
     let said = said(error);
-    if let Some(status) = status_of(&said) {
-        // Credentials are asked for from servers of their own.
-        if !is_about_credentials(&said) {
-            return refused(status, &said, kind);
-        }
-    }
+    // Credentials are asked for from servers of their own, whose status is not the store's.
     if is_about_credentials(&said) {
         return format!("no credentials were found; set {}", kind.credentials());
+    }
+    if let Some(status) = status_of(&said) {
+        return refused(status, &said, kind);
     }
     // So says the client of a URL of http where it may use https alone.
     if said.contains("scheme is not allowed") {

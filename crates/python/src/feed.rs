@@ -9,6 +9,7 @@ use super::report::Report;
 use super::work::Work;
 use arrow_array::RecordBatch;
 use gristmill::mill::{Control, FileError, FileErrorKind, JobReport, Mill};
+use gristmill::ring::lock;
 use gristmill::rows::arrow::BatchBuilder;
 use gristmill::rows::RowReader;
 use gristmill::source::Source;
@@ -16,7 +17,7 @@ use pyo3::exceptions::PyUserWarning;
 use pyo3::prelude::*;
 use std::ffi::CString;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,7 @@ pub type Shared = Arc<Mutex<Known>>;
 
 /// Takes the lock, which no code holds while it waits.
 pub fn known(shared: &Shared) -> MutexGuard<'_, Known> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(shared)
 }
 
 /// What the feeds of a run share.
@@ -117,10 +118,7 @@ pub fn start(
     let thread = std::thread::Builder::new()
         .name("gristmill-run".into())
         .spawn(move || run(&mill, source, work, &runs, &told))?;
-    *running
-        .thread
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(thread);
+    *lock(&running.thread) = Some(thread);
     let feeds = shared.into_iter().enumerate().map(|(number, shared)| Feed {
         running: Arc::clone(&running),
         number,
@@ -241,8 +239,7 @@ impl Feed {
     }
 
     fn join(&mut self, py: Python<'_>) {
-        let thread = &self.running.thread;
-        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = lock(&self.running.thread).take();
         if let Some(thread) = thread {
             // A panic was told by the thread's own error.
             let _ = py.detach(|| thread.join());
@@ -321,13 +318,14 @@ fn run(
             given: Instant::now(),
         })
         .collect();
-    let (mut tasks, mut failures, mut places) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, (work, output)) in work.into_iter().zip(&mut outputs).enumerate() {
-        if let Some(made) = work.made {
+    let mut tasks = Vec::new();
+    // Of each job that runs, its place among the tasks, and what it has to tell of failures.
+    let mut ran = Vec::new();
+    for (work, output) in work.into_iter().zip(&mut outputs) {
+        ran.push(work.made.map(|made| {
             tasks.push((made.task)(output).named(work.name));
-            failures.push(Some(made.failures));
-            places.push(place);
-        }
+            (tasks.len() - 1, made.failures)
+        }));
     }
     if tasks.is_empty() {
         for shared in shared {
@@ -336,32 +334,28 @@ fn run(
         return running.queues.end();
     }
     let run = || mill.run_all(source, tasks, &running.control);
-    let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-    let wrong = match &ran {
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    let wrong = match &ended {
         Ok(Ok(report)) => report.validate().err().map(|error| error.to_string()),
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("the run panicked; its message says where, please report it".into()),
     };
-    let report = ran.ok().and_then(Result::ok);
-    for (number, (shared, output)) in shared.iter().zip(&mut outputs).enumerate() {
-        let ran = places.iter().position(|place| *place == number);
-        let job = ran
-            .zip(report.as_ref())
-            .map(|(place, report)| &report.jobs[place]);
+    let report = ended.ok().and_then(Result::ok);
+    for ((shared, output), ran) in shared.iter().zip(&mut outputs).zip(ran) {
+        let Some((place, failures)) = ran else {
+            known(shared).report = Some(Report::default());
+            continue;
+        };
+        let job = report.as_ref().map(|report| &report.jobs[place]);
         let error = job.and_then(|job| finish(job, output));
         let mut known = known(shared);
-        if let Some(failures) = ran.and_then(|place| failures[place].take()) {
-            let failures = failures();
-            failures.into_iter().for_each(|failure| known.fail(failure));
-        }
-        known.report = match (&report, job) {
-            (Some(report), Some(job)) => {
-                Some(Report::new(report, job.bytes, output.rows, known.count))
-            }
-            _ => Some(Report::default()).filter(|_| ran.is_none()),
-        };
-        let wrong = wrong.clone().filter(|_| ran.is_some());
-        known.error = error.or(wrong).or(known.error.take());
+        failures()
+            .into_iter()
+            .for_each(|failure| known.fail(failure));
+        let told = report.as_ref().zip(job);
+        known.report =
+            told.map(|(report, job)| Report::new(report, job.bytes, output.rows, known.count));
+        known.error = error.or_else(|| wrong.clone()).or(known.error.take());
     }
     running.queues.end();
 }

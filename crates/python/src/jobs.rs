@@ -90,7 +90,8 @@ pub struct ScanArguments<'py> {
 /// The rows are those of `gristmill scan --all` or `--rules`: see docs/rows.md, and docs/rules.md for rule files. Whole
 /// files are searched, as bytes; of a string each occurrence is a match, also those that overlap. Patterns are regexes
 /// unless `fixed_strings` is true; text is searched for as UTF-8. A `PatternSet` is searched for as it was made. With
-/// rules, patterns are rules, too, by their own name. Hidden files, and those that ignore files exclude, are passed over unless `hidden` and `ignore` say otherwise.
+/// rules, patterns are rules, too, by their own name. Hidden files, and those that ignore files exclude, are passed
+/// over unless `hidden` and `ignore` say otherwise.
 #[pyfunction]
 #[pyo3(signature = (
     paths, patterns=None, *, rules=None, fixed_strings=false, ignore_case=false, unicode=true, context_bytes=None,

@@ -8,13 +8,14 @@ use super::jobs::{digest_work, run_work, scan_work, stats_work, Told};
 use super::options::Options;
 use super::stream::Stream;
 use super::work::Work;
+use gristmill::ring::lock;
 use gristmill::source::{plan as divide, Cutting, FilePart, Share, SharePart, SortKey};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Path, size, time of change, begin and end of a part, and why it could not be listed.
 type PartFields<'py> = (
@@ -137,7 +138,12 @@ pub fn start_share<'py>(
         path: OsStr::from_bytes(path.as_bytes()).into(),
         size,
         modified,
-        part: range.map(|(begin, end)| FilePart { begin, end, size }),
+        part: range.map(|(begin, end)| FilePart {
+            begin,
+            end,
+            size,
+            modified,
+        }),
         failed,
     };
     let share = Share {
@@ -160,16 +166,12 @@ pub struct Pairs {
 
 impl Pairs {
     fn take(&self) -> PyResult<Vec<Feed>> {
-        let taken = self
-            .feeds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let taken = lock(&self.feeds).take();
         taken.ok_or_else(|| value("another thread is reading these batches"))
     }
 
     fn put(&self, feeds: Vec<Feed>) {
-        *self.feeds.lock().unwrap_or_else(PoisonError::into_inner) = Some(feeds);
+        *lock(&self.feeds) = Some(feeds);
     }
 }
 

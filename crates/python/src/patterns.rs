@@ -9,9 +9,10 @@ use arrow_array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use gristmill::jobs::sweep::findings::Findings;
 use gristmill::jobs::sweep::{SetError, SweepJob, SweepSet, SweepSetError};
+use gristmill::ring::lock;
 use gristmill::rows::readable;
 use gristmill::rules::{Matched, RuleSet};
-use gristmill_patterns::{saved, Hit, Literals, Part, RegexSetCache};
+use gristmill_patterns::{Hit, Literals, Part, RegexSetCache};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -22,7 +23,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How often a search looks for signals.
@@ -145,17 +146,7 @@ impl PatternSet {
     #[pyo3(signature = (data, *, set_memory=None))]
     fn from_bytes(py: Python<'_>, data: &[u8], set_memory: Option<usize>) -> PyResult<Self> {
         let memory = set_memory.unwrap_or(MEMORY);
-        let set = py.detach(|| {
-            let (len, allowed) = (data.len(), memory);
-            if len > allowed {
-                return Err(SetError::Memory {
-                    needed: len,
-                    allowed,
-                }
-                .into());
-            }
-            Ok::<_, SweepSetError>(SweepSet::load(saved::read(data, len)?, len, memory)?)
-        });
+        let set = py.detach(|| SweepSet::read_from(data, data.len(), memory));
         set.map(Self::of)
             .map_err(|error| errors::set(py, Path::new("(bytes)"), &error.to_string()))
     }
@@ -359,7 +350,7 @@ impl PatternSet {
     }
 
     fn find_regexes(&self, bytes: &[u8], found: &mut Vec<Found>) -> PyResult<()> {
-        let caches = || self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        let caches = || lock(&self.caches);
         let kept = caches().pop();
         let regexes = self.set.patterns().regexes();
         let mut cache = kept.unwrap_or_else(|| regexes.cache());

@@ -7,11 +7,12 @@
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
+use gristmill::ring::lock;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Batches of a job that wait in memory.
@@ -31,8 +32,6 @@ struct Queue {
     here: usize,
     /// Threads that wait for a batch.
     takers: usize,
-    /// Whether no batch comes any more.
-    ended: bool,
     /// Whether nobody takes any.
     closed: bool,
 }
@@ -47,9 +46,16 @@ pub enum Taken {
     End,
 }
 
+#[derive(Default)]
+struct All {
+    queues: Vec<Queue>,
+    /// Whether no batch comes any more.
+    ended: bool,
+}
+
 /// Queues, one for each job.
 pub struct Queues {
-    all: Mutex<Vec<Queue>>,
+    all: Mutex<All>,
     changed: Condvar,
     /// Where batches lie that have no room, with the bytes of it that are used.
     file: Mutex<Option<(Arc<File>, u64)>>,
@@ -57,8 +63,8 @@ pub struct Queues {
 
 impl Queues {
     pub fn new(count: usize) -> Self {
-        let mut all = Vec::new();
-        all.resize_with(count, Queue::default);
+        let mut all = All::default();
+        all.queues.resize_with(count, Queue::default);
         Self {
             all: Mutex::new(all),
             changed: Condvar::new(),
@@ -66,28 +72,25 @@ impl Queues {
         }
     }
 
-    fn all(&self) -> MutexGuard<'_, Vec<Queue>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a batch to a queue, once there is room, or to the file if others wait in vain meanwhile.
     ///
     /// # Errors
     /// [`io::ErrorKind::BrokenPipe`] if nobody takes batches of this queue; those of the file.
     pub fn put(&self, number: usize, batch: RecordBatch) -> io::Result<()> {
-        let mut all = self.all();
+        let mut all = lock(&self.all);
         loop {
-            if all[number].closed {
+            let queue = &mut all.queues[number];
+            if queue.closed {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
-            if all[number].here < WAITING {
-                all[number].here += 1;
-                all[number].held.push_back(Held::Here(batch));
+            if queue.here < WAITING {
+                queue.here += 1;
+                queue.held.push_back(Held::Here(batch));
                 self.changed.notify_all();
                 return Ok(());
             }
             let in_vain = |queue: &Queue| queue.takers > 0 && queue.held.is_empty();
-            if all.iter().any(in_vain) {
+            if all.queues.iter().any(in_vain) {
                 break;
             }
             all = self
@@ -98,7 +101,7 @@ impl Queues {
         // Only the run's thread adds batches, so that none comes in between.
         drop(all);
         let written = self.write(&batch)?;
-        self.all()[number].held.push_back(written);
+        lock(&self.all).queues[number].held.push_back(written);
         self.changed.notify_all();
         Ok(())
     }
@@ -110,7 +113,7 @@ impl Queues {
         writer.write(batch).map_err(io::Error::other)?;
         writer.finish().map_err(io::Error::other)?;
         drop(writer);
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = lock(&self.file);
         if file.is_none() {
             *file = Some((Arc::new(tempfile::tempfile()?), 0));
         }
@@ -132,10 +135,10 @@ impl Queues {
     /// # Errors
     /// Those of reading the file.
     pub fn take(&self, numbers: &[usize], timeout: Duration) -> io::Result<Taken> {
-        let mut all = self.all();
+        let mut all = lock(&self.all);
         for waited in [false, true] {
             for &number in numbers {
-                let queue = &mut all[number];
+                let queue = &mut all.queues[number];
                 let Some(held) = queue.held.pop_front() else {
                     continue;
                 };
@@ -146,39 +149,44 @@ impl Queues {
                 drop(all);
                 return read(held).map(|batch| Taken::Batch(number, batch));
             }
-            if numbers.iter().all(|number| all[*number].ended) {
+            if all.ended {
                 return Ok(Taken::End);
             }
             if waited {
                 break;
             }
-            numbers.iter().for_each(|number| all[*number].takers += 1);
+            numbers
+                .iter()
+                .for_each(|number| all.queues[*number].takers += 1);
             self.changed.notify_all();
-            let waits = |all: &mut Vec<Queue>| {
-                numbers.iter().all(|number| all[*number].held.is_empty())
-                    && numbers.iter().any(|number| !all[*number].ended)
+            let waits = |all: &mut All| {
+                let mut queues = numbers.iter().map(|number| &all.queues[*number]);
+                !all.ended && queues.all(|queue| queue.held.is_empty())
             };
             let waited = self.changed.wait_timeout_while(all, timeout, waits);
             all = waited.unwrap_or_else(PoisonError::into_inner).0;
-            numbers.iter().for_each(|number| all[*number].takers -= 1);
+            numbers
+                .iter()
+                .for_each(|number| all.queues[*number].takers -= 1);
         }
         Ok(Taken::Nothing)
     }
 
     /// Nobody takes batches of this queue any more. Returns whether nobody takes any.
     pub fn close(&self, number: usize) -> bool {
-        let mut all = self.all();
-        all[number].closed = true;
-        all[number].held.clear();
-        all[number].here = 0;
-        let closed = all.iter().all(|queue| queue.closed);
+        let mut all = lock(&self.all);
+        let queue = &mut all.queues[number];
+        queue.closed = true;
+        queue.held.clear();
+        queue.here = 0;
+        let closed = all.queues.iter().all(|queue| queue.closed);
         self.changed.notify_all();
         closed
     }
 
     /// No batch comes any more.
     pub fn end(&self) {
-        self.all().iter_mut().for_each(|queue| queue.ended = true);
+        lock(&self.all).ended = true;
         self.changed.notify_all();
     }
 }

@@ -7,11 +7,12 @@ use super::report::Report;
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
+use gristmill::ring::lock;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Where a stream's batches are.
 enum State {
@@ -47,7 +48,7 @@ impl Stream {
 
     /// Takes the feed, and leaves `state` in its place.
     fn take(&self, state: State) -> PyResult<Box<Feed>> {
-        let mut place = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = lock(&self.state);
         match std::mem::replace(&mut *place, state) {
             State::Here(feed) => Ok(feed),
             State::Busy => {
@@ -69,8 +70,7 @@ impl Stream {
     }
 
     fn put(&self, feed: Box<Feed>) {
-        let mut place = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *place = State::Here(feed);
+        *lock(&self.state) = State::Here(feed);
     }
 }
 
@@ -109,7 +109,7 @@ impl Stream {
     /// Ends the run, if it goes on, and waits for its end.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let gone = {
-            let mut place = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut place = lock(&self.state);
             match &*place {
                 State::Busy => return Err(value("another thread is reading this stream")),
                 _ => std::mem::replace(&mut *place, State::Gone),

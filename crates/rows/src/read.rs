@@ -27,8 +27,8 @@ enum Format {
     Parquet(Box<ParquetFile>),
 }
 
-/// Reads a table from a file of CSV, Arrow IPC or Parquet that a [`TableWriter`](crate::TableWriter) has written, or another
-/// program with the same columns. Which format it is, its first bytes tell.
+/// Reads a table from a file of CSV, Arrow IPC or Parquet that a [`TableWriter`](crate::TableWriter) has written, or
+/// another program with the same columns. Which format it is, its first bytes tell.
 ///
 /// ```
 /// use gristmill_rows::{Field, Kind, RowWriter, Schema, TableReader, TableWriter, Value};
@@ -129,12 +129,6 @@ impl TableReader {
         Some((self.metadata(NAME)?, version))
     }
 
-    /// Whether the file has room for metadata, as Arrow and Parquet have.
-    #[must_use]
-    pub fn has_metadata(&self) -> bool {
-        !matches!(self.format, Format::Csv(_))
-    }
-
     /// The names of the columns.
     #[must_use]
     pub fn columns(&self) -> &[String] {
@@ -153,19 +147,17 @@ impl TableReader {
         mut each: impl FnMut(&[Value<'_>]) -> io::Result<()>,
     ) -> Result<(), TableError> {
         for field in schema.fields() {
-            if !self
-                .told
-                .columns
-                .iter()
-                .any(|column| column == field.name())
-            {
+            let mut columns = self.columns().iter();
+            if !columns.any(|column| column == field.name()) {
                 return Err(TableError::Missing {
                     column: field.name().to_owned(),
                     found: self.told.columns.join(", "),
                 });
             }
         }
-        let mut sum = schema.is_summed().then(Sum::default);
+        // A file of another program has none of these keys.
+        let told = [ROWS, XXH3].iter().any(|key| self.metadata(key).is_some());
+        let mut sum = (told && schema.is_summed()).then(Sum::default);
         let mut reader = RowReader::new(schema);
         let mut give = |rows: &[u8]| {
             reader.read(rows, |row| {
@@ -183,16 +175,12 @@ impl TableReader {
             #[cfg(feature = "arrow")]
             Format::Parquet(file) => file.read(schema, &mut give),
         })?;
-        // A file of another program has none of these keys.
-        let has = |key: &str| self.told.metadata.contains_key(key);
-        let known = has(ROWS) || has(XXH3);
-        for (key, found) in sum.iter().filter(|_| known).flat_map(Sum::metadata) {
+        for (key, found) in sum.iter().flat_map(Sum::metadata) {
             let told = self.told.metadata.get(key);
-            let told = match told {
-                Some(told) if *told == found => continue,
-                Some(told) => told,
-                None => "nothing",
-            };
+            let told = told.map_or("nothing", String::as_str);
+            if told == found {
+                continue;
+            }
             let what = match key {
                 ROWS => format!("{found} rows, where {told} is told"),
                 XXH3 => format!("their XXH3 is {found}, where {told} is told"),

@@ -8,15 +8,27 @@ use crate::value::Value;
 use std::io::{self, Write};
 
 #[cfg(feature = "arrow")]
-use crate::arrow::{IpcWriter, ParquetWriter};
+use crate::arrow::{BatchBuilder, IpcWriter, ParquetWriter};
 
 /// What writes a table.
 enum Format<W: Write + Send> {
     Csv(Csv<W>),
     #[cfg(feature = "arrow")]
-    Ipc(Box<IpcWriter<W>>),
+    Ipc(BatchBuilder, Box<IpcWriter<W>>),
     #[cfg(feature = "arrow")]
-    Parquet(Box<ParquetWriter<W>>),
+    Parquet(BatchBuilder, Box<ParquetWriter<W>>),
+}
+
+impl<W: Write + Send> Format<W> {
+    fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
+        match self {
+            Self::Csv(csv) => csv.row(row),
+            #[cfg(feature = "arrow")]
+            Self::Ipc(batch, file) => batch.add(row, |batch| file.write(&batch)),
+            #[cfg(feature = "arrow")]
+            Self::Parquet(batch, file) => batch.add(row, |batch| file.write(&batch)),
+        }
+    }
 }
 
 /// Writes the rows that are written to it, as bytes of a [`RowWriter`](crate::RowWriter), as a table. A table is whole only
@@ -26,7 +38,7 @@ enum Format<W: Write + Send> {
 pub struct TableWriter<W: Write + Send> {
     reader: RowReader,
     format: Format<W>,
-    rows: u64,
+    /// The sum of the rows, where the file's end says it.
     sum: Option<Sum>,
     /// What the file's end says beside that.
     last: Vec<(&'static str, String)>,
@@ -36,7 +48,6 @@ impl<W: Write + Send> std::fmt::Debug for TableWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TableWriter")
             .field("schema", &self.reader.schema().name())
-            .field("rows", &self.rows)
             .finish_non_exhaustive()
     }
 }
@@ -55,8 +66,9 @@ impl<W: Write + Send> TableWriter<W> {
     /// Those of `output`, which takes the file's beginning.
     #[cfg(feature = "arrow")]
     pub fn arrow(schema: &Schema, output: W) -> io::Result<Self> {
-        let format = Format::Ipc(Box::new(IpcWriter::new(schema, output)?));
-        Ok(Self::new(schema, format))
+        let batch = BatchBuilder::new(schema);
+        let file = IpcWriter::new(batch.schema(), output)?;
+        Ok(Self::new(schema, Format::Ipc(batch, Box::new(file))))
     }
 
     /// A Parquet file, compressed by zstd.
@@ -65,24 +77,19 @@ impl<W: Write + Send> TableWriter<W> {
     /// Those of `output`, which takes the file's beginning.
     #[cfg(feature = "arrow")]
     pub fn parquet(schema: &Schema, output: W) -> io::Result<Self> {
-        let format = Format::Parquet(Box::new(ParquetWriter::new(schema, output)?));
-        Ok(Self::new(schema, format))
+        let batch = BatchBuilder::new(schema);
+        let file = ParquetWriter::new(schema, batch.schema(), output)?;
+        Ok(Self::new(schema, Format::Parquet(batch, Box::new(file))))
     }
 
     fn new(schema: &Schema, format: Format<W>) -> Self {
+        let says_sum = schema.is_summed() && !matches!(format, Format::Csv(_));
         Self {
             reader: RowReader::new(schema),
             format,
-            rows: 0,
-            sum: schema.is_summed().then(Sum::default),
+            sum: says_sum.then(Sum::default),
             last: Vec::new(),
         }
-    }
-
-    /// The number of rows so far.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows
     }
 
     /// Adds a key and a value to the metadata of an Arrow or Parquet file, at its end. CSV has no place for it.
@@ -103,38 +110,28 @@ impl<W: Write + Send> TableWriter<W> {
         match self.format {
             Format::Csv(mut csv) => csv.flush(),
             #[cfg(feature = "arrow")]
-            Format::Ipc(ipc) => ipc.finish(last),
+            Format::Ipc(mut batch, mut file) => {
+                batch.end(|batch| file.write(&batch))?;
+                file.finish(last)
+            }
             #[cfg(feature = "arrow")]
-            Format::Parquet(parquet) => parquet.finish(last),
+            Format::Parquet(mut batch, mut file) => {
+                batch.end(|batch| file.write(&batch))?;
+                file.finish(last)
+            }
         }
     }
 }
 
 impl<W: Write + Send> Write for TableWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (rows, sum) = (&mut self.rows, &mut self.sum);
-        let mut count = |row: &[Value<'_>]| {
-            *rows += 1;
+        let (format, sum) = (&mut self.format, &mut self.sum);
+        self.reader.read(bytes, |row| {
             if let Some(sum) = sum {
                 sum.add(row);
             }
-        };
-        match &mut self.format {
-            Format::Csv(csv) => self.reader.read(bytes, |row| {
-                count(row);
-                csv.row(row)
-            })?,
-            #[cfg(feature = "arrow")]
-            Format::Ipc(ipc) => self.reader.read(bytes, |row| {
-                count(row);
-                ipc.row(row)
-            })?,
-            #[cfg(feature = "arrow")]
-            Format::Parquet(parquet) => self.reader.read(bytes, |row| {
-                count(row);
-                parquet.row(row)
-            })?,
-        }
+            format.row(row)
+        })?;
         Ok(bytes.len())
     }
 
@@ -144,7 +141,7 @@ impl<W: Write + Send> Write for TableWriter<W> {
         match &mut self.format {
             Format::Csv(csv) => csv.flush(),
             #[cfg(feature = "arrow")]
-            Format::Ipc(_) | Format::Parquet(_) => Ok(()),
+            Format::Ipc(..) | Format::Parquet(..) => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Helpers for the tests of all crates.
 //!
 //! - [`Patience`]: waits that end when nothing moves any more, rather than because a machine is slow;
+//! - [`peers`]: programs of others, with which answers are compared;
 //! - [`planted`]: texts with what regexes match, and gitleaks' rules;
 //! - [`refused`]: programs that must not compile;
 //! - [`ripgrep`]: the ripgrep with which `scan` is compared;
@@ -24,6 +25,7 @@ pub use refused::refused;
 use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// The environment variable with the name of the file that collects skipped tests.
 pub const SKIPPED_VARIABLE: &str = "GRISTMILL_SKIPPED";
@@ -48,6 +50,23 @@ pub fn skipped(why: impl Display) {
     // The line is written at once, so that lines of tests that run concurrently are not mixed.
     file.write_all(format!("{}: {why}\n", test()).as_bytes())
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// The directory of this name among what `scripts/test peers` installs. If it is not there as a whole, that is reported
+/// as of [`skipped`], with what is missing because of it.
+///
+/// # Panics
+/// As [`skipped`].
+#[must_use]
+pub fn peers(name: &str, missing: &str) -> Option<PathBuf> {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers");
+    let directory = peers.join(name);
+    // This file is written last.
+    if directory.join("packages").exists() {
+        return Some(directory);
+    }
+    skipped(format_args!("{missing}; `scripts/test peers` installs it"));
+    None
 }
 
 /// The calling test, as `PROGRAM::TEST`.

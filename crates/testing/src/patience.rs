@@ -12,8 +12,10 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::fs;
-use std::process::{Child, ExitStatus};
+use std::io::Read;
+use std::process::{Child, ExitStatus, Output};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The time between samples.
@@ -133,6 +135,30 @@ impl Patience {
                 panic!("killed: {why}");
             }
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits as [`Self::wait`] does, and meanwhile reads what the child writes to its pipes.
+    ///
+    /// # Panics
+    /// If the child was killed, or a pipe cannot be read.
+    #[track_caller]
+    #[must_use]
+    pub fn output(mut child: Child) -> Output {
+        fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+            std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                if let Some(mut pipe) = pipe {
+                    pipe.read_to_end(&mut bytes).unwrap();
+                }
+                bytes
+            })
+        }
+        let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        Output {
+            status: Self::wait(&mut child),
+            stdout: out.join().unwrap(),
+            stderr: err.join().unwrap(),
         }
     }
 

@@ -108,20 +108,24 @@ pub fn job(written: &Written) -> Result<Command, String> {
     let own = std::iter::once(OsString::from("gristmill")).chain(written.arguments.clone());
     let parsed = definition().try_get_matches_from(own);
     let matches = parsed.map_err(|error| {
-        let error = letters::with_tip(error, &definition());
         if place.is_none() {
-            error.exit();
+            letters::with_tip(error, &definition()).exit();
         }
-        let text = error.render().to_string();
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let first = first.trim_start_matches("error: ").trim_end();
-        told(format!("{name}: {}", first.replace('\n', " ")))
+        told(format!("{name}: {}", in_a_line(error)))
     })?;
     if let Some((_, given)) = matches.subcommand() {
         check(&name, given).map_err(told)?;
     }
     let cli = Cli::from_arg_matches(&matches).map_err(|error| told(error.to_string()))?;
     Ok(cli.command)
+}
+
+/// The first paragraph of what the parser says, in one line.
+pub fn in_a_line(error: clap::Error) -> String {
+    let text = letters::with_tip(error, &definition()).render().to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let first = first.trim_start_matches("error: ").trim_end();
+    first.replace('\n', " ")
 }
 
 /// Checks that a job has no flag that is for all jobs, or for none.

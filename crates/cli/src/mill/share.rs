@@ -1,15 +1,25 @@
 //! What a command does in a run that it shares with others, and that run.
 
 use crate::advice;
-use crate::common::{self, Collected, Destination, End, ReportArgs, Session};
+use crate::common::{self, Collected, Destination, End, ReportArgs};
 use crate::progress::Estimate;
 use crate::report;
+use crate::session::Session;
 use gristmill::mill::{FileError, Mill, Task};
 use gristmill::source::Source;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+
+/// Why a job has to run on the processor, and without a log.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Why no device runs it, and what to do.
+    pub no_device: &'static str,
+    /// Why no log keeps it, and what to do.
+    pub no_log: &'static str,
+}
 
 /// One command's share of a run that it has with others: its job, and what it writes beside the rows of files.
 pub trait Share {
@@ -24,12 +34,8 @@ pub trait Share {
     /// Writes the last rows, and says what failed. Returns whether the command has found what it looks for; `None` of one
     /// that looks for nothing.
     fn finish(self: Box<Self>, name: &str, end: &mut End) -> Option<bool>;
-    /// Why no device runs the job, and what to do, if none does.
-    fn needs_cpu(&self) -> Option<&'static str> {
-        None
-    }
-    /// Why no log keeps the job, and what to do, if none does.
-    fn needs_no_log(&self) -> Option<&'static str> {
+    /// Why neither a device runs the job nor a log keeps it, if that is so.
+    fn limits(&self) -> Option<Limits> {
         None
     }
     /// Lines for --stats: names and values.

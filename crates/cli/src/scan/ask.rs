@@ -4,11 +4,10 @@ use super::patterns::Patterns;
 use super::refusal::Refusal;
 use super::set::Loaded;
 use super::{sweep, ScanArgs};
-use crate::advice;
 use crate::objects::any_url;
 use crate::progress::Estimate;
-use gristmill::jobs::scan::{PatternError, ScanBuildError, ScanJob};
-use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
+use gristmill::jobs::scan::ScanJob;
+use gristmill::jobs::sweep::SweepJob;
 use gristmill::source::Source;
 use std::path::{Path, PathBuf};
 
@@ -33,12 +32,6 @@ pub struct Asked {
     pub loaded: Option<Loaded>,
 }
 
-/// Why a job is refused.
-enum Refused {
-    Pattern(PatternError),
-    Other(String),
-}
-
 impl ScanArgs {
     /// The job that searches these paths for `all`, the patterns that were read as `patterns`.
     pub(super) fn searched(
@@ -47,32 +40,14 @@ impl ScanArgs {
         patterns: &Patterns,
         paths: &[PathBuf],
     ) -> Result<Job, Refusal> {
-        let job = match sweep::job(self, &all, paths) {
-            Some(job) => job
-                .map(|job| Job::Sweep(Box::new(job)))
-                .map_err(|error| match error {
-                    SweepBuildError::Pattern(error) => Refused::Pattern(error),
-                    error @ SweepBuildError::Memory { .. } => {
-                        Refused::Other(advice::set_memory(&error))
-                    }
-                    error => Refused::Other(error.to_string()),
-                }),
-            None => {
-                let job = self.job(all, paths).build_or_place();
-                job.map(|job| Job::Scan(Box::new(job)))
-                    .map_err(|error| match error {
-                        ScanBuildError::Pattern(error) => Refused::Pattern(error),
-                        error @ ScanBuildError::Memory { .. } => {
-                            Refused::Other(advice::set_memory(&error))
-                        }
-                        error => Refused::Other(error.to_string()),
-                    })
-            }
-        };
-        job.map_err(|refused| match refused {
-            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, patterns)),
-            Refused::Other(error) => Refusal::Line(error),
-        })
+        match sweep::job(self, &all, paths) {
+            Some(Ok(job)) => Ok(Job::Sweep(Box::new(job))),
+            Some(Err(error)) => Err(Refusal::of_sweep(error, patterns)),
+            None => match self.job(all, paths).build_or_place() {
+                Ok(job) => Ok(Job::Scan(Box::new(job))),
+                Err(error) => Err(Refusal::of_scan(error, patterns)),
+            },
+        }
     }
 
     /// The scan that is asked for; `None` if it is known that nothing can be found.

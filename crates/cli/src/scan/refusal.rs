@@ -1,6 +1,9 @@
 //! Why nothing is searched, or compiled.
 
-use crate::common;
+use super::patterns::Patterns;
+use crate::{advice, common};
+use gristmill::jobs::scan::ScanBuildError;
+use gristmill::jobs::sweep::SweepBuildError;
 use std::process::ExitCode;
 
 /// Why nothing is searched, or compiled.
@@ -19,6 +22,24 @@ impl From<String> for Refusal {
 }
 
 impl Refusal {
+    /// Why these patterns are no lines to search for.
+    pub fn of_scan(error: ScanBuildError, patterns: &Patterns) -> Self {
+        match error {
+            ScanBuildError::Pattern(error) => Self::Lines(advice::pattern(&error, patterns)),
+            error @ ScanBuildError::Memory { .. } => Self::Line(advice::set_memory(&error)),
+            error => Self::Line(error.to_string()),
+        }
+    }
+
+    /// Why these patterns are no set to search for.
+    pub fn of_sweep(error: SweepBuildError, patterns: &Patterns) -> Self {
+        match error {
+            SweepBuildError::Pattern(error) => Self::Lines(advice::pattern(&error, patterns)),
+            error @ SweepBuildError::Memory { .. } => Self::Line(advice::set_memory(&error)),
+            error => Self::Line(error.to_string()),
+        }
+    }
+
     /// Says why, and returns the exit code.
     pub fn tell(&self) -> ExitCode {
         match self {

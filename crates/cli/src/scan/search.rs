@@ -6,6 +6,7 @@ use super::streams::KEPT_BACK;
 use super::ScanArgs;
 use crate::advice;
 use crate::common::{self, ReportArgs};
+use crate::mill::Limits;
 use crate::progress::Estimate;
 use crate::report;
 use gristmill::jobs::scan::{ScanJob, ScanTotals, Separated};
@@ -22,18 +23,17 @@ pub const NOTHING_SEARCHED: &str =
     "no files were searched: there is none, or all are hidden or ignored; name files, or give \
                                     --hidden or --no-ignore";
 
-/// Why no device searches for every match of a regex, or shows the bytes around matches.
-pub fn no_device(args: &ScanArgs) -> &'static str {
-    match args.context_bytes {
-        None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
-        Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
+/// Why the processor alone searches for every match of a regex, or shows the bytes around matches, and no log keeps it.
+pub fn limits(args: &ScanArgs) -> Limits {
+    Limits {
+        no_device: match args.context_bytes {
+            None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
+            Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
+        },
+        no_log: "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or \
+                 search for strings (-F) without --context-bytes",
     }
 }
-
-/// Why no log keeps that search.
-pub const NO_LOG: &str =
-    "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or search for \
-     strings (-F) without --context-bytes";
 
 /// How a search is asked for, without what is searched for.
 struct Asking {
@@ -168,9 +168,10 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let mill = args.engine.mill_on_cpu(ordered, decode, no_device(args))?;
+            let Limits { no_device, no_log } = limits(args);
+            let mill = args.engine.mill_on_cpu(ordered, decode, no_device)?;
             if args.ends.record.is_some() {
-                return Err(NO_LOG.into());
+                return Err(no_log.into());
             }
             search(args, &mill, *job, asking, started)
         }

@@ -4,13 +4,14 @@ use super::ask::Job;
 use super::search::{self, Search};
 use super::{rules, set, sweep, Refusal, ScanArgs};
 use crate::common::{self, Collected, Destination, End};
-use crate::mill::{complain, Share};
+use crate::mill::{complain, Limits, Share};
 use crate::rows::{Rows, RowsArgs};
 use gristmill::jobs::sweep::findings::{
     finding_schema, sarif_tail, Findings, FindingsReport, Format, SarifWriter,
 };
-use gristmill::jobs::sweep::SweepJob;
+use gristmill::jobs::sweep::{SweepJob, SweepJobBuilder};
 use gristmill::mill::Task;
+use gristmill::rules::RuleSet;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,51 +54,11 @@ impl ScanArgs {
     }
 
     fn share_of_format(mut self) -> Result<Box<dyn Share>, Refusal> {
-        let nothing = || {
-            Refusal::Line(
-                "there are no patterns, so that nothing can be found; give some, or leave the job out".into(),
-            )
-        };
-        let mut set = None;
-        let rules = if self.set.is_given() {
-            let (loaded, _) = set::load(&self)?;
-            let rules = loaded.rules().map(Arc::clone);
-            let job = SweepJob::builder();
-            match rules {
-                Some(rules) => Some((rules, job.set(loaded))),
-                None => {
-                    set = Some(loaded);
-                    None
-                }
+        let job = if self.set.is_given() {
+            let (set, _) = set::load(&self)?;
+            if let Some(rules) = set.rules().map(Arc::clone) {
+                return self.share_of_rules(rules, SweepJob::builder().set(set));
             }
-        } else if self.rules.are_given() {
-            Some(rules::asked(&self)?)
-        } else {
-            None
-        };
-        if let Some((rules, job)) = rules {
-            if rules.rules().is_empty() {
-                return Err(nothing());
-            }
-            let (findings, job) = rules::searched(&self, rules, job)?;
-            let rows = self.open_rows(finding_schema())?;
-            let (report, format) = (self.findings_report(), self.findings_format());
-            let destination = rows.destination();
-            let output = match (format, report) {
-                (Format::Sarif, FindingsReport::Each) => {
-                    Output::Sarif(SarifWriter::new(rows, findings.rules()))
-                }
-                _ => Output::Rows(rows),
-            };
-            return Ok(Box::new(FindingsShare {
-                job,
-                findings,
-                output,
-                destination,
-                collected: (format == Format::Sarif).then(Collected::default),
-            }));
-        }
-        let job = if let Some(set) = set {
             if set.patterns().is_empty() {
                 return Err(nothing());
             }
@@ -105,6 +66,9 @@ impl ScanArgs {
             let job = sweep::settings(&self, &[]).set(set).build();
             let job = job.map_err(|error| Refusal::Line(error.to_string()))?;
             Job::Sweep(Box::new(job))
+        } else if self.rules.are_given() {
+            let (rules, job) = rules::asked(&self)?;
+            return self.share_of_rules(rules, job);
         } else {
             let mut patterns = self.patterns()?;
             if patterns.all.is_empty() {
@@ -121,19 +85,50 @@ impl ScanArgs {
                 args,
                 rows,
                 started,
-                no_device: None,
-                no_log: None,
+                limits: None,
             }),
             Job::Sweep(job) => Box::new(SearchShare {
                 job: Arc::new(*job),
-                no_device: Some(search::no_device(&args)),
+                limits: Some(search::limits(&args)),
                 args,
                 rows,
                 started,
-                no_log: Some(search::NO_LOG),
             }),
         })
     }
+
+    fn share_of_rules(
+        &self,
+        rules: Arc<RuleSet>,
+        job: SweepJobBuilder,
+    ) -> Result<Box<dyn Share>, Refusal> {
+        if rules.rules().is_empty() {
+            return Err(nothing());
+        }
+        let (findings, job) = rules::searched(self, rules, job)?;
+        let rows = self.open_rows(finding_schema())?;
+        let (report, format) = (self.findings_report(), self.findings_format());
+        let destination = rows.destination();
+        let output = match (format, report) {
+            (Format::Sarif, FindingsReport::Each) => {
+                Output::Sarif(SarifWriter::new(rows, findings.rules()))
+            }
+            _ => Output::Rows(rows),
+        };
+        Ok(Box::new(FindingsShare {
+            job,
+            findings,
+            output,
+            destination,
+            collected: (format == Format::Sarif).then(Collected::default),
+        }))
+    }
+}
+
+fn nothing() -> Refusal {
+    let why =
+        "there are no patterns, so that nothing can be found; give some, or leave the job out";
+    Refusal::Line(why.into())
 }
 
 /// A search for every match of patterns.
@@ -142,8 +137,7 @@ struct SearchShare<J> {
     args: ScanArgs,
     rows: Rows,
     started: Instant,
-    no_device: Option<&'static str>,
-    no_log: Option<&'static str>,
+    limits: Option<Limits>,
 }
 
 impl<J: Search + 'static> Share for SearchShare<J> {
@@ -169,12 +163,8 @@ impl<J: Search + 'static> Share for SearchShare<J> {
         Some(self.job.found())
     }
 
-    fn needs_cpu(&self) -> Option<&'static str> {
-        self.no_device
-    }
-
-    fn needs_no_log(&self) -> Option<&'static str> {
-        self.no_log
+    fn limits(&self) -> Option<Limits> {
+        self.limits
     }
 
     fn lines(&self) -> Vec<(&'static str, String)> {
@@ -235,12 +225,11 @@ impl Share for FindingsShare {
         Some(found)
     }
 
-    fn needs_cpu(&self) -> Option<&'static str> {
-        Some(rules::NO_DEVICE)
-    }
-
-    fn needs_no_log(&self) -> Option<&'static str> {
-        Some("--record keeps no search by rules; leave it out")
+    fn limits(&self) -> Option<Limits> {
+        Some(Limits {
+            no_device: rules::NO_DEVICE,
+            no_log: "--record keeps no search by rules; leave it out",
+        })
     }
 
     fn lines(&self) -> Vec<(&'static str, String)> {

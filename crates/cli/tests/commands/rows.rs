@@ -2,7 +2,7 @@
 
 use crate::tool::{gristmill, gristmill_reading, Done};
 use gristmill::rows::{escape, Kind, Schema};
-use gristmill_testing::{seed, skipped};
+use gristmill_testing::{peers, seed, skipped};
 use serde_json::{json, Map, Value};
 use std::ffi::OsStr;
 use std::fs;
@@ -13,13 +13,8 @@ use tempfile::TempDir;
 
 /// A Python with pyarrow and DuckDB, which `scripts/test peers` installs.
 pub fn python() -> Option<PathBuf> {
-    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/python");
-    // Written last.
-    if !environment.join("packages").exists() {
-        skipped("tables are not read: `scripts/test peers` installs pyarrow and DuckDB");
-        return None;
-    }
-    let python = environment.join("bin/python");
+    let missing = "tables are not read: there is no Python with pyarrow and DuckDB";
+    let python = peers("python", missing)?.join("bin/python");
     // It stands for the system's Python, or for one that only its owner may run.
     match Command::new(&python).arg("--version").output() {
         Ok(_) => Some(python),

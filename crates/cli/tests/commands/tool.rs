@@ -1,10 +1,9 @@
 //! The tool as a process that ends, and its output.
 
 use gristmill_testing::Patience;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The output and exit code of a run.
@@ -29,17 +28,6 @@ impl Done {
 
 /// Waits until the child ends. A child that makes no more progress is killed, and fails the test.
 pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
-    fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut pipe) = pipe {
-                pipe.read_to_end(&mut bytes).unwrap();
-            }
-            bytes
-        })
-    }
-    let out = collect(child.stdout.take());
-    let err = collect(child.stderr.take());
     let pipe = child.stdin.take();
     let writer = std::thread::spawn(move || {
         if let Some(mut pipe) = pipe {
@@ -47,12 +35,12 @@ pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
             let _ = pipe.write_all(&stdin);
         }
     });
-    let status = Patience::wait(&mut child);
+    let output = Patience::output(child);
     writer.join().unwrap();
     Done {
-        code: status.code(),
-        out: out.join().unwrap(),
-        err: String::from_utf8(err.join().unwrap()).unwrap(),
+        code: output.status.code(),
+        out: output.stdout,
+        err: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

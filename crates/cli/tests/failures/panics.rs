@@ -5,7 +5,7 @@ use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, FileError, Mill, RunReport};
 use gristmill::ring::{Outcome, RecordWriter};
-use gristmill::source::{Entry, Item, Source, Tree};
+use gristmill::source::{Entry, FileFacts, Item, Source, Tree};
 use gristmill_testing::Patience;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -69,7 +69,7 @@ impl Job for SumJob {
         OPCODE
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> Self::File {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> Self::File {
         let poisoned = entry.path.ends_with("poisoned");
         assert!(!(self.host == Host::Open && poisoned), "a poisoned file");
         (entry.path.clone(), 0)

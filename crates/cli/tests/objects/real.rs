@@ -2,10 +2,9 @@
 //! readers see them.
 
 use super::world::{finish, Done, World};
-use gristmill_testing::{skipped, Patience};
+use gristmill_testing::{peers, Patience};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The server, as a process.
@@ -16,13 +15,8 @@ struct Server {
 
 impl Server {
     fn start() -> Option<Self> {
-        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/objects");
-        let program = peers.join("bin/moto_server");
-        if !program.exists() || !peers.join("packages").exists() {
-            skipped("there is no moto; scripts/test peers installs it");
-            return None;
-        }
-        let mut process = Command::new(program)
+        let peers = peers("objects", "there is no moto")?;
+        let mut process = Command::new(peers.join("bin/moto_server"))
             .args(["-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

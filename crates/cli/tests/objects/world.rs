@@ -2,7 +2,6 @@
 
 use gristmill_testing::store::{Store, ACCESS_KEY, SECRET_KEY};
 use gristmill_testing::Patience;
-use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -123,20 +122,13 @@ pub fn finish(mut command: Command) -> Done {
     wait(command.spawn().unwrap())
 }
 
-pub fn wait(mut child: Child) -> Done {
-    fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
-        std::thread::spawn(move || {
-            let mut text = Vec::new();
-            pipe.unwrap().read_to_end(&mut text).unwrap();
-            String::from_utf8_lossy(&text).into_owned()
-        })
-    }
-    let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
-    let status = Patience::wait(&mut child);
+pub fn wait(child: Child) -> Done {
+    let output = Patience::output(child);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let done = Done {
-        code: status.code(),
-        out: out.join().unwrap(),
-        err: err.join().unwrap(),
+        code: output.status.code(),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
     };
     for secret in [ACCESS_KEY, SECRET_KEY, "hunter2", "Signature="] {
         assert!(

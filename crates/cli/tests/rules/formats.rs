@@ -1,7 +1,7 @@
 //! Findings as JSON Lines and as SARIF.
 
 use crate::{gristmill, piped, EXAMPLES};
-use gristmill_testing::skipped;
+use gristmill_testing::peers;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
@@ -13,12 +13,7 @@ use tempfile::TempDir;
 
 /// A Python with the schema of SARIF and what validates by it, which `scripts/test peers` installs.
 fn python() -> Option<PathBuf> {
-    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/sarif");
-    // Written last.
-    if !environment.join("packages").exists() {
-        skipped("SARIF is not validated: `scripts/test peers` installs its schema");
-        return None;
-    }
+    let environment = peers("sarif", "SARIF is not validated: there is no schema of it")?;
     Some(environment.join("bin/python"))
 }
 

@@ -25,12 +25,13 @@ use crate::error::FileErrorKind;
 use crate::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::{Entry, FileFacts, Origin};
 use check::Check;
+use chunks::Chunk;
 use gristmill_megakernel::stream::subtrees;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::CrcResults;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
-use in_order::{Files, Hashes, Work};
+use in_order::{Files, Work};
 use manifest::Row;
 use opcode::{DigestOpcode, Hashed};
 use std::io::BufRead;
@@ -262,6 +263,20 @@ impl DigestJob {
         }
     }
 
+    /// Appends the rows of a file that was read, or compares it with the list.
+    fn rows_of(&self, file: &DigestFile, bytes: u64, digests: &[Digest], rows: &mut Vec<u8>) {
+        for (algorithm, digest) in file.algorithms.iter().zip(digests) {
+            match &file.expected {
+                Some(expected) => self.judge(&file.entry, Some(digest), expected, rows),
+                None if self.check.is_some() => {}
+                None => {
+                    let path = shown(&file.entry);
+                    write_row(self.rows, path, algorithm, digest, bytes, rows);
+                }
+            }
+        }
+    }
+
     /// The digest that an entry is listed with.
     fn take(&self, entry: &Entry) -> Option<(Algorithm, Digest)> {
         let check = self.check.as_ref()?;
@@ -325,11 +340,7 @@ impl Job for DigestJob {
         }
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> DigestFile {
-        self.open_found(entry, &FileFacts::default())
-    }
-
-    fn open_found(&self, entry: &Arc<Entry>, facts: &FileFacts) -> DigestFile {
+    fn open(&self, entry: &Arc<Entry>, facts: &FileFacts) -> DigestFile {
         DigestFile {
             entry: Arc::clone(entry),
             algorithms: self.algorithms(entry),
@@ -363,123 +374,97 @@ impl Job for DigestJob {
         Flow::Continue
     }
 
-    fn refused(&self, entry: &Entry, rows: &mut Vec<u8>) {
-        if let Some(expected) = self.take(entry) {
+    fn refused(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>) {
+        if let (Some(noted), Some(algorithms)) = (&self.manifest, &self.algorithms) {
+            let (path, why) = (shown(entry), why.to_string());
+            write_unread(path, &why, algorithms, noted.chunking.is_some(), rows);
+        } else if let Some(expected) = self.take(entry) {
             self.judge(entry, None, &expected, rows);
         }
     }
 
-    fn refused_for(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>) {
-        match (&self.manifest, &self.algorithms) {
-            (Some(noted), Some(algorithms)) => {
-                let (path, why) = (shown(entry), why.to_string());
-                write_unread(path, &why, algorithms, noted.chunking.is_some(), rows);
-            }
-            _ => self.refused(entry, rows),
-        }
-    }
-
-    fn close(&self, file: DigestFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
+    fn close(&self, mut file: DigestFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
         let work = self.files.as_ref().and_then(|files| files.end(&file.entry));
-        if let Some(noted) = &self.manifest {
-            note(noted, file, end, work, rows);
-            return Flow::Continue;
-        }
-        match (end, &file.expected) {
-            (FileEnd::Complete { bytes }, expected) => {
-                // A file of no bytes had no chunk, and so no work for a worker.
-                let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms, None)));
-                let hashes = work.hashes.as_ref().map(lock);
-                let tree = match file.stream {
-                    Some(stream) => stream.finalize().into(),
-                    None => file.tree.finish(),
-                };
-                for algorithm in file.algorithms.iter() {
-                    let digest = digest(algorithm, file.crc, &tree, hashes.as_deref());
-                    match expected {
-                        Some(expected) => self.judge(&file.entry, Some(&digest), expected, rows),
-                        None if self.check.is_some() => {}
-                        None => {
-                            let path = shown(&file.entry);
-                            write_row(self.rows, path, algorithm, &digest, *bytes, rows);
-                        }
-                    }
+        match (end, &self.manifest) {
+            (FileEnd::Complete { bytes }, noted) => {
+                let (digests, chunks) = file.finish(work, self.chunking());
+                match noted {
+                    Some(noted) => noted.row(&file, *bytes, &digests, chunks.as_deref(), rows),
+                    None => self.rows_of(&file, *bytes, &digests, rows),
                 }
             }
-            (FileEnd::Failed { .. }, Some(expected)) => {
-                self.judge(&file.entry, None, expected, rows);
+            (FileEnd::Failed { error, .. }, Some(noted)) => {
+                let (path, error) = (shown(&file.entry), error.to_string());
+                let row = Row::unread(path, file.facts.found(), &error);
+                row.write(&file.algorithms, noted.chunking.is_some(), rows);
             }
-            _ => {}
+            (FileEnd::Failed { .. }, None) => {
+                if let Some(expected) = &file.expected {
+                    self.judge(&file.entry, None, expected, rows);
+                }
+            }
+            // The run was ended: nothing is known of the file.
+            (FileEnd::Skipped { .. }, _) => {}
         }
         Flow::Continue
     }
 }
 
-/// Appends a file's row to those of a manifest.
-fn note(
-    noted: &Noted,
-    file: DigestFile,
-    end: &FileEnd,
-    work: Option<Arc<Work>>,
-    rows: &mut Vec<u8>,
-) {
-    let (path, found) = (shown(&file.entry), file.facts.found());
-    let chunked = noted.chunking.is_some();
-    let mut row = Row {
-        path,
-        read: None,
-        found,
-        changed: false,
-        chunks: None,
-        error: None,
-    };
-    let bytes = match end {
-        FileEnd::Complete { bytes } => *bytes,
-        // The run was ended: nothing is known of the file.
-        FileEnd::Skipped { .. } => return,
-        FileEnd::Failed { error, .. } => {
-            let error = error.to_string();
-            row.error = Some(&error);
-            return row.write(&file.algorithms, chunked, rows);
-        }
-    };
-    // A file of no bytes had no chunk, and so no work for a worker.
-    let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms, noted.chunking)));
-    let mut hashes = work.hashes.as_ref().map(lock);
-    let tree = match file.stream {
-        Some(stream) => stream.finalize().into(),
-        None => file.tree.finish(),
-    };
-    let digests: Vec<Digest> = (file.algorithms.iter())
-        .map(|algorithm| digest(algorithm, file.crc, &tree, hashes.as_deref()))
-        .collect();
-    let chunks = hashes.as_mut().and_then(|hashes| hashes.chunks());
-    row.read = Some((bytes, &digests));
-    row.chunks = chunks.as_deref();
-    // A size of 0 tells nothing: files of /proc have bytes, too.
-    let grown = found.is_some_and(|found| found.size != bytes && found.size > 0);
-    row.changed = found.is_some() && (grown || found != file.facts.now());
-    if chunked && chunks.is_none() {
-        lock(&noted.uncut).add(path);
+impl DigestFile {
+    /// The digests of the file, which ends here, one for each algorithm, and its chunks if it was cut.
+    fn finish(
+        &mut self,
+        work: Option<Arc<Work>>,
+        chunking: Option<Chunking>,
+    ) -> (Vec<Digest>, Option<Vec<Chunk>>) {
+        // A file of no bytes had no chunk, and so no work for a worker.
+        let work = work.unwrap_or_else(|| Arc::new(Work::new(self.algorithms, chunking)));
+        let mut hashes = work.hashes.as_ref().map(lock);
+        let tree: [u8; subtrees::VALUE] = match self.stream.take() {
+            Some(stream) => stream.finalize().into(),
+            None => std::mem::take(&mut self.tree).finish(),
+        };
+        let digests = self.algorithms.iter().map(|algorithm| match algorithm {
+            Algorithm::Crc32c => Digest::new(&self.crc.to_be_bytes()),
+            Algorithm::Blake3 => Digest::new(&tree),
+            _ => (hashes.as_ref())
+                .and_then(|hashes| hashes.digest(algorithm))
+                .unwrap_or_else(|| Digest::new(&[])),
+        });
+        let digests = digests.collect();
+        (digests, hashes.as_mut().and_then(|hashes| hashes.chunks()))
     }
-    if row.changed {
-        lock(&noted.changed).add(path);
-    }
-    row.write(&file.algorithms, chunked, rows);
 }
 
-/// A file's digest by one of its algorithms.
-fn digest(
-    algorithm: Algorithm,
-    crc: u32,
-    tree: &[u8; subtrees::VALUE],
-    hashes: Option<&Hashes>,
-) -> Digest {
-    match algorithm {
-        Algorithm::Crc32c => Digest::new(&crc.to_be_bytes()),
-        Algorithm::Blake3 => Digest::new(tree),
-        _ => hashes
-            .and_then(|hashes| hashes.digest(algorithm))
-            .unwrap_or_else(|| Digest::new(&[])),
+impl Noted {
+    /// Appends the row of a file that was read.
+    fn row(
+        &self,
+        file: &DigestFile,
+        bytes: u64,
+        digests: &[Digest],
+        chunks: Option<&[Chunk]>,
+        rows: &mut Vec<u8>,
+    ) {
+        let (path, found) = (shown(&file.entry), file.facts.found());
+        let chunked = self.chunking.is_some();
+        // A size of 0 tells nothing: files of /proc have bytes, too.
+        let grown = found.is_some_and(|found| found.size != bytes && found.size > 0);
+        let changed = found.is_some() && (grown || found != file.facts.now());
+        if chunked && chunks.is_none() {
+            lock(&self.uncut).add(path);
+        }
+        if changed {
+            lock(&self.changed).add(path);
+        }
+        let row = Row {
+            path,
+            read: Some((bytes, digests)),
+            found,
+            changed,
+            chunks,
+            error: None,
+        };
+        row.write(&file.algorithms, chunked, rows);
     }
 }

@@ -43,7 +43,7 @@ pub use table::run_schema;
 use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::program::Program;
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_megakernel::vir0::{Fault, FaultKind, Record, Show, Shown, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
 use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
@@ -157,8 +157,8 @@ impl RunJobBuilder {
     /// Checks the arguments.
     ///
     /// # Errors
-    /// [`ArgumentError`] for an argument that the program does not have, one that it needs and was not given, or a table that
-    /// would be too wide.
+    /// [`ArgumentError`] for an argument that the program does not have, one that it needs and was not given, or a
+    /// table that would be too wide.
     pub fn build(self) -> Result<RunJob, ArgumentError> {
         let declared = &self.program.verified().program().args;
         let known = |name: &String| declared.iter().any(|arg| arg.name == *name);
@@ -417,7 +417,7 @@ impl Job for RunJob {
         ))
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> RunFile {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> RunFile {
         RunFile {
             entry: Arc::clone(entry),
             accs: self.program.program().fresh_accs(),

@@ -15,9 +15,9 @@
 //! (lines that span chunks), `held_lines` (lines that a NUL may undo), `kept` (lines that may be shown before a match),
 //! `shown` (which those are), `room` (the memory of `whole`), `binary` (how far ripgrep would have read), `matcher`
 //! (searching on the host, where single matches are shown, and lines of regexes span chunks), `fold` (letters outside
-//! ASCII that are ASCII letters in another case), `line`, `printer`, `shaped`, `json` and `decimal` (rows), `separated`
-//! (the lines between files), `totals` and `error` (what is reported about all files), `plan` (the settings, from
-//! `report` and `builder`), `job` (the job itself).
+//! ASCII that are ASCII letters in another case), `line`, `printer`, `shaped`, `colored`, `json`, `table` and `decimal`
+//! (rows), `separated` (the lines between files), `totals` and `error` (what is reported about all files), `plan` (the
+//! settings, from `report` and `builder`), `job` (the job itself).
 //!
 //! What differs from ripgrep 15:
 //!
@@ -67,6 +67,7 @@ mod all;
 mod binary;
 mod builder;
 mod carry;
+pub(in crate::jobs) mod colored;
 mod count;
 pub(in crate::jobs) mod decimal;
 mod error;

@@ -2,7 +2,7 @@
 
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use gristmill_ring::lock;
@@ -182,7 +182,7 @@ impl Job for StatsJob {
         opcode::HISTOGRAM
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> Self::File {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> Self::File {
         (Arc::clone(entry), Histogram::default())
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Patterns are strings, each of whose occurrences is found, overlapping ones too, and regexes, each of which is found
 //! as if it were searched for alone over the whole file: from left to right, the first alternative first, without
-//! overlaps. Lines mean nothing, and `^` and `$` are the ends of the file unless `(?m)` says otherwise. However files are cut
-//! into chunks, the rows are the same, and they come in order.
+//! overlaps. Lines mean nothing, and `^` and `$` are the ends of the file unless `(?m)` says otherwise. However files
+//! are cut into chunks, the rows are the same, and they come in order.
 //!
 //! The workers search each chunk as it lands ([`opcode`](SweepJob), in `opcode`): they see 4,096 bytes around it, and tell
 //! which matches are certain and from where on a regex's matches are not. This job, the host's half, goes through a

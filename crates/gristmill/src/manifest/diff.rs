@@ -1,7 +1,7 @@
 //! Two manifests, compared.
 //!
 //! Both are sorted by name and merged. What is there on one side alone is then matched by content: a file that was moved
-//! has the same content under another name. Numbers of rows are all that is kept for that: 4 bytes for each file, and 12
+//! has the same content under another name. Numbers of rows are all that is kept for that: 4 bytes for each file, and 20
 //! for each difference.
 
 use super::difference::{Change, Difference};
@@ -171,15 +171,9 @@ impl<'m> Diff<'m> {
         // Rows of one name keep their order.
         rows.sort_by(|one, other| name(*one).cmp(name(*other)));
         for pair in rows.windows(2) {
-            let (one, other) = (pair[0] as usize, pair[1] as usize);
-            if name(pair[0]) != name(pair[1]) {
-                continue;
-            }
-            let same = manifest.file(one).size == manifest.file(other).size
-                && (self.algorithms.iter())
-                    .all(|by| manifest.digest(one, by) == manifest.digest(other, by));
-            if !same {
-                let path = escape(name(pair[0])).into_owned();
+            let (one, other) = (pair[0], pair[1]);
+            if name(one) == name(other) && !self.same((manifest, one), (manifest, other)) {
+                let path = escape(name(one)).into_owned();
                 return Err(ManifestErrorKind::Twice { path });
             }
         }
@@ -253,7 +247,7 @@ impl<'m> Diff<'m> {
         }
         let same_time = before.modified_ns.is_some() && before.modified_ns == after.modified_ns;
         let same_size = before.size == after.size;
-        if same_size && self.same_digests(old, new) {
+        if self.same((self.old, old), (self.new, new)) {
             self.counts.unchanged += 1;
             self.counts.touched += u64::from(before.modified_ns != after.modified_ns);
             return;
@@ -267,102 +261,90 @@ impl<'m> Diff<'m> {
         self.add(change, Some(old), Some(new));
     }
 
-    fn same_digests(&self, old: u32, new: u32) -> bool {
-        self.content(self.old, old).eq(self.content(self.new, new))
+    /// Orders two rows by their content, as far as it is compared.
+    fn cmp(&self, (manifest, row): (&Manifest, u32), other: (&Manifest, u32)) -> Ordering {
+        manifest.cmp_content(row, other, &self.algorithms)
     }
 
-    /// The digests of a row that both manifests have.
-    fn content<'n>(
-        &'n self,
-        manifest: &'n Manifest,
-        row: u32,
-    ) -> impl Iterator<Item = Option<&'n [u8]>> {
-        let algorithms = self.algorithms.iter();
-        algorithms.map(move |algorithm| manifest.digest(row as usize, algorithm))
+    fn same(&self, one: (&Manifest, u32), other: (&Manifest, u32)) -> bool {
+        self.cmp(one, other).is_eq()
     }
 
-    /// Matches files that are on one side alone by their content, first those whose last name is the same.
+    /// Sorts rows of a manifest by content, and those with the same content by last name and name.
+    fn sort(&self, rows: &mut [u32], manifest: &Manifest, stripped: &Stripped) {
+        let names = |row: u32| {
+            let name = stripped.name(manifest.path(row as usize));
+            (last(name), name)
+        };
+        rows.sort_by(|&one, &other| {
+            let order = self.cmp((manifest, one), (manifest, other));
+            order.then_with(|| names(one).cmp(&names(other)))
+        });
+    }
+
+    /// Takes the rows that have the same content as the first from sorted ones.
+    fn take_same<'r>(&self, rows: &mut &'r [u32], manifest: &Manifest) -> &'r [u32] {
+        let all = *rows;
+        let same = |row: &&u32| self.same((manifest, **row), (manifest, all[0]));
+        let (same, rest) = all.split_at(all.iter().take_while(same).count());
+        *rows = rest;
+        same
+    }
+
+    /// Matches files that are on one side alone by their content.
     fn match_moved(&mut self, mut removed: Vec<u32>, mut added: Vec<u32>) {
-        type Side = (u32, bool);
-        let manifest = |side: &Side| if side.1 { self.new } else { self.old };
-        let size = |side: &Side| manifest(side).file(side.0 as usize).size;
-        let content = |one: &Side, other: &Side| {
-            size(one).cmp(&size(other)).then_with(|| {
-                let digests = self.content(manifest(one), one.0);
-                digests.cmp(self.content(manifest(other), other.0))
-            })
-        };
-        let name = |side: &Side| match side.1 {
-            true => self.new_name(side.0),
-            false => self.old_name(side.0),
-        };
-        let order = |one: &Side, other: &Side| {
-            let names = || last(name(one)).cmp(last(name(other)));
-            let whole = || name(one).cmp(name(other));
-            content(one, other).then_with(names).then_with(whole)
-        };
-        removed.sort_by(|one, other| order(&(*one, false), &(*other, false)));
-        added.sort_by(|one, other| order(&(*one, true), &(*other, true)));
-        let mut moved = Vec::new();
-        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let (old, new) = (self.old, self.new);
+        self.sort(&mut removed, old, &self.names.0);
+        self.sort(&mut added, new, &self.names.1);
         let (mut olds, mut news) = (&*removed, &*added);
-        while let (Some(old), Some(new)) = (olds.first(), news.first()) {
-            let (old, new) = ((*old, false), (*new, true));
-            match content(&old, &new) {
-                Ordering::Less => {
-                    left.push(old.0);
-                    olds = &olds[1..];
-                }
-                Ordering::Greater => {
-                    right.push(new.0);
-                    news = &news[1..];
-                }
-                Ordering::Equal => {
-                    let all = olds
-                        .iter()
-                        .take_while(|of| content(&(**of, false), &old).is_eq());
-                    let (same_olds, rest) = olds.split_at(all.count());
-                    olds = rest;
-                    let all = news
-                        .iter()
-                        .take_while(|of| content(&(**of, true), &new).is_eq());
-                    let (same_news, rest) = news.split_at(all.count());
-                    news = rest;
-                    if size(&old) == Some(0) {
-                        left.extend(same_olds);
-                        right.extend(same_news);
-                        continue;
-                    }
-                    let (mut others, mut strangers) = (Vec::new(), Vec::new());
-                    let (mut a, mut b) = (same_olds, same_news);
-                    while let (Some(one), Some(other)) = (a.first(), b.first()) {
-                        let names = last(self.old_name(*one)).cmp(last(self.new_name(*other)));
-                        match names {
-                            Ordering::Equal => moved.push((*one, *other)),
-                            Ordering::Less => others.push(*one),
-                            Ordering::Greater => strangers.push(*other),
-                        }
-                        a = &a[usize::from(names.is_le())..];
-                        b = &b[usize::from(names.is_ge())..];
-                    }
-                    others.extend(a);
-                    strangers.extend(b);
-                    let pairs = others.len().min(strangers.len());
-                    left.extend(&others[pairs..]);
-                    right.extend(&strangers[pairs..]);
-                    moved.extend(others.into_iter().zip(strangers));
-                }
+        while let (Some(&one), Some(&other)) = (olds.first(), news.first()) {
+            let order = self.cmp((old, one), (new, other));
+            let (mut same_olds, mut same_news): (&[u32], &[u32]) = (&[], &[]);
+            if order.is_le() {
+                same_olds = self.take_same(&mut olds, old);
+            }
+            if order.is_ge() {
+                same_news = self.take_same(&mut news, new);
+            }
+            // Files of no bytes are never moved.
+            if order.is_eq() && old.file(one as usize).size != Some(0) {
+                self.match_same(same_olds, same_news);
+            } else {
+                self.alone(same_olds, same_news);
             }
         }
-        left.extend(olds);
-        right.extend(news);
-        for (old, new) in moved {
+        self.alone(olds, news);
+    }
+
+    /// Tells what has become of files with the same content, which are sorted by their last names: those with the same
+    /// last name have moved, and then as many of the others as there are on both sides.
+    fn match_same(&mut self, mut olds: &[u32], mut news: &[u32]) {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        while let (Some(&old), Some(&new)) = (olds.first(), news.first()) {
+            let names = last(self.old_name(old)).cmp(last(self.new_name(new)));
+            match names {
+                Ordering::Equal => self.add(Change::Moved, Some(old), Some(new)),
+                Ordering::Less => removed.push(old),
+                Ordering::Greater => added.push(new),
+            }
+            olds = &olds[usize::from(names.is_le())..];
+            news = &news[usize::from(names.is_ge())..];
+        }
+        removed.extend(olds);
+        added.extend(news);
+        for (&old, &new) in removed.iter().zip(&added) {
             self.add(Change::Moved, Some(old), Some(new));
         }
-        for old in left {
+        let moved = removed.len().min(added.len());
+        self.alone(&removed[moved..], &added[moved..]);
+    }
+
+    /// Adds what is on one side alone.
+    fn alone(&mut self, removed: &[u32], added: &[u32]) {
+        for &old in removed {
             self.add(Change::Removed, Some(old), None);
         }
-        for new in right {
+        for &new in added {
             self.add(Change::Added, None, Some(new));
         }
     }

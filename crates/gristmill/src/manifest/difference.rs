@@ -46,7 +46,8 @@ impl Change {
 pub struct Difference<'m> {
     /// What has become of the file.
     pub change: Change,
-    /// The name in the new manifest, or in the old one if it is in that alone. Without the prefixes that [`Names`](super::Names) leaves out.
+    /// The name in the new manifest, or in the old one if it is in that alone. Without the prefixes that
+    /// [`Names`](super::Names) leaves out.
     pub name: &'m [u8],
     /// The name before a move.
     pub old_name: Option<&'m [u8]>,

@@ -52,23 +52,15 @@ impl<'m> Duplicates<'m> {
                 Some(_) => files.push(u32::try_from(number).unwrap_or(u32::MAX)),
             }
         }
-        let size = |number: &u32| manifest.file(*number as usize).size;
-        let content = |one: &u32, other: &u32| {
-            let of = |number: &u32| {
-                let number = *number as usize;
-                let algorithms = manifest.head().algorithms.iter();
-                algorithms.map(move |algorithm| manifest.digest(number, algorithm))
-            };
-            size(one)
-                .cmp(&size(other))
-                .then_with(|| of(one).cmp(of(other)))
-        };
+        let algorithms = manifest.head().algorithms;
+        let content =
+            |one: &u32, other: &u32| manifest.cmp_content(*one, (manifest, *other), &algorithms);
         files.sort_unstable_by(content);
         let same = files.chunk_by(|one, other| content(one, other).is_eq());
         let groups = same.filter(|group| group.len() > 1);
         let mut groups: Vec<Group> = groups
             .filter_map(|group| {
-                let size = size(&group[0])?;
+                let size = manifest.file(group[0] as usize).size?;
                 let files = by_inode(manifest, group);
                 (files.len() > 1).then_some(Group { size, files })
             })

@@ -92,9 +92,5 @@ pub enum ManifestErrorKind {
 }
 
 fn listed(algorithms: &Algorithms) -> String {
-    let names: Vec<&str> = algorithms
-        .iter()
-        .map(|algorithm| algorithm.name())
-        .collect();
-    names.join(",")
+    algorithms.names().join(",")
 }

@@ -16,14 +16,11 @@ pub const END: &str = "manifest_end";
 
 /// The first line.
 pub fn head(head: &Head) -> String {
-    let names: Vec<&str> = (head.algorithms.iter())
-        .map(|algorithm| algorithm.name())
-        .collect();
     let record = json!({
         "type": MANIFEST,
         "schema_version": MANIFEST_VERSION,
         "gristmill_version": env!("CARGO_PKG_VERSION"),
-        "algorithms": names,
+        "algorithms": head.algorithms.names(),
         "chunks": head.chunking.map(|chunking| chunking.to_string()),
         "roots": head.roots_json(),
     });

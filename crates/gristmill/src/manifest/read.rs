@@ -8,9 +8,8 @@ use crate::bounded;
 use crate::jobs::digest::{Algorithm, Algorithms, Chunking, MANIFEST, MANIFEST_VERSION};
 use gristmill_rows::{RowReader, TableReader};
 use serde_json::Value;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -34,11 +33,7 @@ impl Manifest {
 }
 
 fn read(path: &Path, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
-    bounded::must_be_regular(&file)?;
+    let mut file = bounded::open_regular(path)?;
     let mut first = [0];
     let count = file.read(&mut first)?;
     file.rewind()?;
@@ -60,14 +55,6 @@ fn check_version(found: &str, by: Option<&str>) -> Result<(), ManifestErrorKind>
     })
 }
 
-/// A gatherer for a manifest that says this of itself.
-fn gather(head: Head, sharing: bool) -> Gather {
-    match (Gather::new(head), sharing) {
-        (gather, true) => gather.sharing(),
-        (gather, false) => gather,
-    }
-}
-
 fn read_table(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     let table = TableReader::open(file)?;
     if let Some((name, version)) = table.schema() {
@@ -82,11 +69,10 @@ fn read_table(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> 
     {
         return Err(ManifestErrorKind::Unfinished);
     }
-    let column = |algorithm: &Algorithm| algorithm.name().replace('-', "_");
     let columns = table.columns();
     // In the order of the columns, as the sum of the rows depends on it.
     let algorithms: Algorithms = (columns.iter())
-        .filter_map(|name| Algorithm::ALL.into_iter().find(|of| column(of) == *name))
+        .filter_map(|name| Algorithm::ALL.into_iter().find(|of| of.column() == *name))
         .collect();
     if algorithms.is_empty() {
         return Err(ManifestErrorKind::NoDigests {
@@ -103,7 +89,7 @@ fn read_table(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> 
         roots: roots.unwrap_or_default(),
     };
     let schema = head.schema();
-    let mut rows = gather(head, sharing);
+    let mut rows = Gather::new(head).sharing(sharing);
     let read = table.read(&schema, |row| rows.row(row));
     if let Some(error) = rows.error() {
         return Err(error);
@@ -118,8 +104,7 @@ struct Lines {
     line: Vec<u8>,
     number: u64,
     /// The XXH3 of all lines before this one.
-    before: u64,
-    sum: Box<Xxh3>,
+    before: Box<Xxh3>,
 }
 
 impl Lines {
@@ -132,7 +117,7 @@ impl Lines {
 
     /// The next line as a record, with its type; `None` at the end.
     fn next(&mut self) -> Result<Option<(String, Value)>, ManifestErrorKind> {
-        self.before = self.sum.digest();
+        self.before.update(&self.line);
         self.line.clear();
         self.number += 1;
         let bounded = &mut (&mut self.file).take(MOST_BYTES);
@@ -143,7 +128,6 @@ impl Lines {
         if self.line.last() != Some(&b'\n') {
             return Err(self.wrong("the line has no end"));
         }
-        self.sum.update(&self.line);
         let record: Result<Value, _> = serde_json::from_slice(&self.line);
         let record = record.map_err(|error| self.wrong(format!("it is no JSON: {error}")))?;
         let kind = record["type"].as_str().map(str::to_owned);
@@ -152,22 +136,8 @@ impl Lines {
     }
 }
 
-fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
-    let mut lines = Lines {
-        file: BufReader::with_capacity(1 << 16, file),
-        line: Vec::new(),
-        number: 0,
-        before: 0,
-        sum: Box::default(),
-    };
-    let head = match lines.next()? {
-        Some((kind, head)) if kind == MANIFEST => head,
-        other => {
-            return Err(ManifestErrorKind::OtherTable {
-                found: other.map_or_else(String::new, |(kind, _)| kind),
-            })
-        }
-    };
+/// The head that the record in the first line holds.
+fn head_of(head: &Value, lines: &Lines) -> Result<Head, ManifestErrorKind> {
     let version = head["schema_version"].to_string();
     check_version(&version, head["gristmill_version"].as_str())?;
     let names = head["algorithms"].as_array().cloned().unwrap_or_default();
@@ -186,10 +156,28 @@ fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     };
     let roots = Head::roots_of(&head["roots"]);
     let roots = roots.ok_or_else(|| lines.wrong("no roots"))?;
-    let head = Head::new(algorithms, chunking, roots);
+    Ok(Head::new(algorithms, chunking, roots))
+}
+
+fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
+    let mut lines = Lines {
+        file: BufReader::with_capacity(1 << 16, file),
+        line: Vec::new(),
+        number: 0,
+        before: Box::default(),
+    };
+    let head = match lines.next()? {
+        Some((kind, head)) if kind == MANIFEST => head,
+        other => {
+            return Err(ManifestErrorKind::OtherTable {
+                found: other.map_or_else(String::new, |(kind, _)| kind),
+            })
+        }
+    };
+    let head = head_of(&head, &lines)?;
     let schema = head.schema();
     let mut reader = RowReader::new(&schema);
-    let mut rows = gather(head, sharing);
+    let mut rows = Gather::new(head).sharing(sharing);
     let (mut files, mut bytes) = (0, Vec::new());
     let end = loop {
         let next = lines.next()?;
@@ -215,7 +203,7 @@ fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
         let told = &end["files"];
         return Err(lines.wrong(format!("{files} files, where {told} are told")));
     }
-    if end["xxh3"].as_str() != Some(&format!("{:016x}", lines.before)) {
+    if end["xxh3"].as_str() != Some(&format!("{:016x}", lines.before.digest())) {
         return Err(lines.wrong("the lines are not those that were written: their XXH3 is another"));
     }
     if end["complete"] != true {

@@ -3,8 +3,9 @@
 use super::error::ManifestErrorKind;
 use super::head::Head;
 use super::share::ChunkShare;
-use crate::jobs::digest::{Algorithm, Digest};
-use gristmill_rows::{RowReader, Value};
+use crate::jobs::digest::{Algorithm, Algorithms, Digest};
+use gristmill_rows::{RowReader, Texts, U64s, Value};
+use std::cmp::Ordering;
 use std::io::{self, Write};
 
 /// A file of a manifest. Its path and digests lie in the manifest's own bytes, behind those of the files before it.
@@ -130,13 +131,29 @@ impl Manifest {
         None
     }
 
+    /// Orders a row of this manifest and one of another by their content: size, and digests by these algorithms.
+    pub(super) fn cmp_content(
+        &self,
+        row: u32,
+        (other, its): (&Self, u32),
+        by: &Algorithms,
+    ) -> Ordering {
+        let (row, its) = (row as usize, its as usize);
+        let digests = || {
+            let ours = by.iter().map(|of| self.digest(row, of));
+            ours.cmp(by.iter().map(|of| other.digest(its, of)))
+        };
+        let sizes = self.file(row).size.cmp(&other.file(its).size);
+        sizes.then_with(digests)
+    }
+
     fn digest_bytes(&self) -> usize {
         self.head.algorithms.iter().map(Algorithm::bytes).sum()
     }
 }
 
-/// Takes the rows of a manifest that are written to it, as [`DigestJob::manifest`](crate::jobs::digest::DigestJob::manifest)
-/// makes them, into memory.
+/// Takes the rows of a manifest that are written to it, as
+/// [`DigestJob::manifest`](crate::jobs::digest::DigestJob::manifest) makes them, into memory.
 #[derive(Debug)]
 pub struct Gather {
     reader: RowReader,
@@ -171,12 +188,12 @@ impl Gather {
         }
     }
 
-    /// Also adds up the bytes of chunks that are there more than once. It takes some 40 bytes for each different chunk.
+    /// Whether the bytes of chunks that are there more than once are added up, too. That takes some 40 bytes for each
+    /// different chunk. Default: no.
     #[must_use]
-    pub fn sharing(mut self) -> Self {
-        if self.taken.manifest.head.has_chunks {
-            self.taken.manifest.share = Some(ChunkShare::default());
-        }
+    pub fn sharing(mut self, yes: bool) -> Self {
+        let manifest = &mut self.taken.manifest;
+        manifest.share = (yes && manifest.head.has_chunks).then(ChunkShare::default);
         self
     }
 
@@ -293,27 +310,9 @@ impl Taken {
         };
         if let Some([Value::U64s(offsets), Value::U64s(lengths), Value::Texts(hashes)]) = chunks {
             let id = (known & INODE != 0).then_some((device, inode));
-            let counted = manifest.share.as_mut().is_some_and(|share| share.begin(id));
-            let mut end = 0_u64;
-            let mut count = 0;
-            let pieces = offsets.iter().zip(lengths.iter()).zip(hashes.iter());
-            for ((offset, length), hash) in pieces {
-                let digest = Digest::from_hex(hash).filter(|_| offset == end);
-                let digest = digest.ok_or(Some("chunks that do not follow each other"))?;
-                end = end.checked_add(length).ok_or(Some("a chunk without end"))?;
-                count += 1;
-                if let (Some(share), true) = (&mut manifest.share, counted) {
-                    share.add(length, digest.as_bytes());
-                }
-            }
-            let lists = [
-                offsets.iter().count(),
-                lengths.iter().count(),
-                hashes.iter().count(),
-            ];
-            if end != size || lists != [count; 3] {
-                return Err(Some("chunks that are not those of the whole file"));
-            }
+            let share = manifest.share.as_mut();
+            let share = share.and_then(|share| share.begin(id).then_some(share));
+            add_chunks(share, size, offsets, lengths, hashes).map_err(Some)?;
         }
         let error = match next() {
             Value::Bytes(error) => {
@@ -336,5 +335,39 @@ impl Taken {
             error,
         });
         Ok(())
+    }
+}
+
+/// Checks that the chunks of a file of this size follow each other to its end, and adds them to what files share, if they
+/// are counted.
+///
+/// # Errors
+/// What is wrong with them.
+fn add_chunks(
+    mut share: Option<&mut ChunkShare>,
+    size: u64,
+    offsets: U64s<'_>,
+    lengths: U64s<'_>,
+    hashes: Texts<'_>,
+) -> Result<(), &'static str> {
+    let (mut end, mut count) = (0_u64, 0);
+    let pieces = offsets.iter().zip(lengths.iter()).zip(hashes.iter());
+    for ((offset, length), hash) in pieces {
+        let digest = Digest::from_hex(hash).filter(|_| offset == end);
+        let digest = digest.ok_or("chunks that do not follow each other")?;
+        end = end.checked_add(length).ok_or("a chunk without end")?;
+        count += 1;
+        if let Some(share) = &mut share {
+            share.add(length, digest.as_bytes());
+        }
+    }
+    let lists = [
+        offsets.iter().count(),
+        lengths.iter().count(),
+        hashes.iter().count(),
+    ];
+    match end == size && lists == [count; 3] {
+        true => Ok(()),
+        false => Err("chunks that are not those of the whole file"),
     }
 }

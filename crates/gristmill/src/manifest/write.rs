@@ -2,7 +2,7 @@
 
 use super::head::{Head, COMPLETE};
 use super::json;
-use gristmill_rows::{RowReader, TableWriter};
+use gristmill_rows::{RowReader, Schema, TableWriter};
 use std::io::{self, Write};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -31,6 +31,7 @@ enum Format<W: Write + Send> {
 }
 
 struct JsonWriter<W> {
+    schema: Schema,
     reader: RowReader,
     output: W,
     files: u64,
@@ -62,6 +63,7 @@ impl<W: Write + Send> ManifestWriter<W> {
             ManifestFormat::Jsonl => {
                 let mut writer = JsonWriter {
                     reader: RowReader::new(&schema),
+                    schema,
                     output,
                     files: 0,
                     sum: Box::default(),
@@ -103,11 +105,10 @@ impl<W: Write + Send> Write for ManifestWriter<W> {
             Format::Table(table) => table.write(bytes),
             Format::Json(writer) => {
                 let mut lines = String::new();
-                let files = &mut writer.files;
-                let schema = writer.reader.schema().clone();
+                let (files, schema) = (&mut writer.files, &writer.schema);
                 writer.reader.read(bytes, |row| {
                     *files += 1;
-                    lines += &json::row(&schema, row);
+                    lines += &json::row(schema, row);
                     lines.push('\n');
                     Ok(())
                 })?;

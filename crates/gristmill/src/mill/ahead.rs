@@ -35,6 +35,14 @@ struct Parts {
     parts: VecDeque<Part>,
 }
 
+impl Parts {
+    /// Whether the bytes that come next have not come yet.
+    fn are_due(&self) -> bool {
+        let next = self.parts.front();
+        next.is_some_and(|part| part.taken == part.bytes.len() && part.result.is_none())
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     parts: Mutex<Parts>,
@@ -106,21 +114,14 @@ impl Ahead {
 
     /// Whether a read would not wait.
     pub fn is_ready(&self) -> bool {
-        let parts = lock(&self.shared.parts);
-        parts
-            .parts
-            .front()
-            .is_none_or(|part| part.taken < part.bytes.len() || part.result.is_some())
+        !lock(&self.shared.parts).are_due()
     }
 
     /// Waits for a moment until a read would not wait.
     pub fn wait(&self) {
         let parts = lock(&self.shared.parts);
-        let waits = |parts: &mut Parts| {
-            let front = parts.parts.front();
-            front.is_some_and(|part| part.taken == part.bytes.len() && part.result.is_none())
-        };
-        let waited = self.shared.arrived.wait_timeout_while(parts, WAIT, waits);
+        let due = |parts: &mut Parts| parts.are_due();
+        let waited = self.shared.arrived.wait_timeout_while(parts, WAIT, due);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -5,6 +5,7 @@
 //! may take its chunks one after the other. What its decoder keeps lives from its first read to its end.
 
 use super::ahead::Ahead;
+use super::kind::FileKind;
 use super::status::Status;
 use crate::decode::Decoding;
 use crate::error::FileErrorKind;
@@ -23,21 +24,12 @@ use std::time::Duration;
 /// How long a read waits for a pipe before it looks whether the run goes on.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// How the raw bytes of a file are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RawKind {
-    /// By position, from its beginning on.
-    Positioned,
-    /// In order, as far as bytes are there.
-    Stream,
-}
-
 /// What the raw bytes come from.
 pub(super) enum RawBytes {
     /// A descriptor.
-    File(Arc<OwnedFd>, RawKind),
+    File(Arc<OwnedFd>, FileKind),
     /// An object.
-    Object(Ahead),
+    Object(Arc<Mutex<Ahead>>),
 }
 
 /// The raw bytes of an object, behind those that were fetched already.
@@ -57,7 +49,7 @@ impl Read for RawObject {
 /// The raw bytes of a file; of a stream, behind those that were read already.
 struct Raw {
     file: Arc<OwnedFd>,
-    kind: RawKind,
+    kind: FileKind,
     offset: u64,
     read: Arc<AtomicU64>,
     status: Arc<Status>,
@@ -70,9 +62,11 @@ impl Read for Raw {
                 return Err(io::Error::other("the run was stopped"));
             }
             let read = match self.kind {
-                RawKind::Positioned => rustix::io::pread(&self.file, &mut *into, self.offset),
-                RawKind::Stream if is_ready(&self.file) => rustix::io::read(&self.file, &mut *into),
-                RawKind::Stream => continue,
+                FileKind::Positioned => rustix::io::pread(&self.file, &mut *into, self.offset),
+                FileKind::Stream if is_ready(&self.file) => {
+                    rustix::io::read(&self.file, &mut *into)
+                }
+                FileKind::Stream => continue,
             };
             match read {
                 Ok(bytes) => {
@@ -113,16 +107,10 @@ enum State {
     Over,
 }
 
-/// What a decoder reads.
-enum From {
-    File(Arc<OwnedFd>, RawKind),
-    Object(Arc<Mutex<Ahead>>),
-}
-
 /// The decoder of one file.
 pub(super) struct Converter {
     decoding: Decoding,
-    from: From,
+    from: RawBytes,
     status: Arc<Status>,
     state: State,
     read: Arc<AtomicU64>,
@@ -141,10 +129,7 @@ impl Converter {
     pub fn new(decoding: Decoding, from: RawBytes, before: Vec<u8>, status: Arc<Status>) -> Self {
         Self {
             decoding,
-            from: match from {
-                RawBytes::File(file, kind) => From::File(file, kind),
-                RawBytes::Object(ahead) => From::Object(Arc::new(Mutex::new(ahead))),
-            },
+            from,
             status,
             state: State::New(before),
             read: Arc::default(),
@@ -156,9 +141,9 @@ impl Converter {
         let has_bytes = matches!(&self.state, State::New(before) if !before.is_empty());
         match &self.from {
             _ if has_bytes => false,
-            From::File(file, RawKind::Stream) => !is_ready(file),
-            From::File(_, RawKind::Positioned) => false,
-            From::Object(ahead) => {
+            RawBytes::File(file, FileKind::Stream) => !is_ready(file),
+            RawBytes::File(_, FileKind::Positioned) => false,
+            RawBytes::Object(ahead) => {
                 let ahead = lock(ahead);
                 ahead.wait();
                 !ahead.is_ready()
@@ -212,9 +197,9 @@ impl Converter {
                 }
             }
             let waits = match &self.from {
-                From::File(_, kind) => *kind == RawKind::Stream,
+                RawBytes::File(_, kind) => *kind == FileKind::Stream,
                 // Another file's bytes may be there.
-                From::Object(ahead) => !lock(ahead).is_ready(),
+                RawBytes::Object(ahead) => !lock(ahead).is_ready(),
             };
             if waits && done.bytes > 0 {
                 break;
@@ -227,8 +212,8 @@ impl Converter {
     fn open(&self, before: Vec<u8>) -> io::Result<Box<dyn Read + Send>> {
         let before = io::Cursor::new(before);
         let (file, kind) = match &self.from {
-            From::File(file, kind) => (file, *kind),
-            From::Object(ahead) => {
+            RawBytes::File(file, kind) => (file, *kind),
+            RawBytes::Object(ahead) => {
                 return Ok(self.decoding.reader(before.chain(RawObject {
                     ahead: Arc::clone(ahead),
                     read: Arc::clone(&self.read),

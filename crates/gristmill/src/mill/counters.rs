@@ -75,6 +75,12 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    fn add_path(&mut self, path: &'static str) {
+        if !self.paths.contains(&path) {
+            self.paths.push(path);
+        }
+    }
+
     fn add_fallback(&mut self, reason: &str) {
         if !self.fallbacks.iter().any(|known| known == reason) {
             self.fallbacks.push(reason.to_owned());
@@ -94,9 +100,7 @@ impl Counters {
         let why = reader.why().map(str::to_owned);
         let stats = reader.end();
         let mut totals = lock(&self.totals);
-        if !totals.paths.contains(&path) {
-            totals.paths.push(path);
-        }
+        totals.add_path(path);
         for reason in why.iter().chain(&stats.unregistered_reason) {
             totals.add_fallback(reason);
         }
@@ -122,19 +126,9 @@ impl Counters {
         self.decoded.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Adds an object that is decoded.
-    pub fn add_decoded_object(&self) {
-        count(&self.decoded.files);
-    }
-
-    /// Adds a file that is decoded.
-    pub fn add_decoded_file(&self) {
-        count(&self.decoded.files);
-        let path = ReadPath::PositionedRead.name();
-        let mut totals = lock(&self.totals);
-        if !totals.paths.contains(&path) {
-            totals.paths.push(path);
-        }
+    /// Adds a file that is read by a path.
+    pub fn add_path(&self, path: ReadPath) {
+        lock(&self.totals).add_path(path.name());
     }
 
     /// Adds a reason why something was not done as it was asked for.

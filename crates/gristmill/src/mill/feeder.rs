@@ -13,8 +13,9 @@ mod decoders;
 mod pieces;
 mod publish;
 
+use super::kind::FileKind;
 use super::opener::Attempt;
-use super::piece::{FileKind, Piece};
+use super::piece::Piece;
 use super::plan::BATCH_FILES;
 use super::reads::{Reads, WAIT};
 use super::report::StageTimes;

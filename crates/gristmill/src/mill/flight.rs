@@ -5,8 +5,9 @@
 
 use super::halo::{Landing, Layout};
 use super::held::{HeldChunk, HeldSlot};
+use super::kind::FileKind;
 use super::parts::Parts;
-use super::piece::{ChunkPart, FileKind, Piece};
+use super::piece::{ChunkPart, Piece};
 use super::record::Recorder;
 use super::status::Status;
 use super::task::Jobs;

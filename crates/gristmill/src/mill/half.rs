@@ -4,8 +4,9 @@
 use super::counters::count;
 use super::flight::{Finished, Flights};
 use super::halo::Landing;
+use super::kind::FileKind;
 use super::parts::Parts;
-use super::piece::{FileKind, Piece};
+use super::piece::Piece;
 use super::status::Status;
 use super::task::{AnyFile, Running};
 use crate::error::FileErrorKind;

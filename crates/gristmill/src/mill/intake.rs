@@ -2,8 +2,9 @@
 //! readers cut into chunks together, and chunks that a reader gave back.
 
 use super::descriptors::{Descriptors, Moment};
+use super::kind::FileKind;
 use super::output::OutputQueue;
-use super::piece::{FileKind, OpenFile, Piece};
+use super::piece::{OpenFile, Piece};
 use super::row_order::{HeldRows, HELD_ROWS_BYTES};
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};
@@ -98,8 +99,8 @@ impl Intake {
     }
 
     /// Whether the rows that are held back, or wait to be written, have reached the limit at which only the file being
-    /// written, the first of those of all jobs, may go on. While a file waits to be opened, all files go on: the waiting file may be the one that is
-    /// due, and may need a descriptor of theirs.
+    /// written, the first of those of all jobs, may go on. While a file waits to be opened, all files go on: the
+    /// waiting file may be the one that is due, and may need a descriptor of theirs.
     pub fn holds_too_much(&self) -> bool {
         self.held.bytes() + self.output.unwritten() > HELD_ROWS_BYTES
             && self.waiting.load(Ordering::Relaxed) == 0

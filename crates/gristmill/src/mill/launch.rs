@@ -8,6 +8,7 @@ use super::feeder;
 use super::flight::KernelEnds;
 use super::halo::Layout;
 use super::memory;
+use super::output::Written;
 use super::plan::{chunks_per_worker, Wanted, LEAST_CHUNKS, REMOTE_CHUNKS};
 use super::record::Recorder;
 use super::report::{DecodedBytes, JobReport, ObjectBytes, RunReport, StageTimes};
@@ -18,13 +19,23 @@ use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::{ReadPath, ReadPathChoice, ReaderDemands};
 use gristmill_megakernel::log::LoggedKernel;
-use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
+use gristmill_megakernel::{FeederFactory, Kernel, KernelConfig, KernelStats, Lease};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::RingConfig;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+/// What reads the files of a run.
+struct Crew {
+    /// Whether it reads one small file.
+    alone: bool,
+    workers: usize,
+    /// Chunks of each worker.
+    chunks: usize,
+    read_path: ReadPathChoice,
+}
 
 /// Words of each slot's record area, unless the job needs more.
 const RECORD_WORDS: u32 = 16_384;
@@ -118,49 +129,12 @@ impl Mill {
         let backend = &*settings.backend.backend;
         let (jobs, mut outputs) = Jobs::new(tasks)?;
         let jobs = Arc::new(jobs);
-        let chunk_bytes = settings.chunk_bytes.unwrap_or(jobs.chunk_bytes);
-        check_chunk_bytes(chunk_bytes)?;
-        let layout = Layout::new(jobs.iter().map(|running| running.geometry), chunk_bytes);
-        let by_blocks = [ReadPath::GpuDirectNvmePassthrough, ReadPath::PeerRead];
-        if settings.direct && !layout.is_direct() {
-            return Err(Setting::DirectUnaligned.into());
-        }
-        let by_blocks = by_blocks.map(ReadPathChoice::Only);
-        if by_blocks.contains(&settings.read_path) && !layout.is_direct() {
-            return Err(Setting::BlocksUnaligned.into());
-        }
+        let layout = self.layout(&jobs)?;
         let record_words = jobs.record_words.max(RECORD_WORDS);
-        // For a single small file, threads, rings and buffers would cost more than everything else.
-        let alone = settings.workers == 0
-            && settings.read_path == ReadPathChoice::Auto
-            && !settings.direct
-            // A small file may hold much.
-            && !settings.decode.compressed
-            && backend.device().is_none()
-            && source
-                .only_file()
-                .is_some_and(|bytes| bytes < layout.chunk as u64);
-        let (workers, chunks, read_path) = if alone {
-            (
-                1,
-                LEAST_CHUNKS,
-                ReadPathChoice::Only(ReadPath::PositionedRead),
-            )
-        } else {
-            // The reader needs chunks for its reads in flight and for a batch of small files.
-            let chunks = settings.chunks;
-            let workers = settings.worker_count();
-            let least = match source.is_remote() {
-                true => REMOTE_CHUNKS.div_ceil(workers),
-                false => 0,
-            };
-            let usual = chunks_per_worker(settings.depth).max(least);
-            let chunks = chunks.unwrap_or(usual);
-            (workers, chunks, settings.read_path)
-        };
+        let crew = self.crew(&*source, &layout);
         let wanted = Wanted {
-            workers,
-            chunks,
+            workers: crew.workers,
+            chunks: crew.chunks,
             buffer: layout.buffer(),
             records: record_words as usize * 4,
             jobs: jobs.len(),
@@ -180,7 +154,7 @@ impl Mill {
             workers: plan.workers,
             layout,
             depth: settings.depth,
-            read_path,
+            read_path: crew.read_path,
             demands: ReaderDemands {
                 device_range: settings.device_range,
                 all_registered: settings.strict,
@@ -191,20 +165,12 @@ impl Mill {
             decode: settings.decode,
         };
         let status = Arc::new(Status::new(control.clone()));
-        let descriptors = if alone {
-            Descriptors::of_one_file()
-        } else {
-            Descriptors::new(plan.workers)
+        let descriptors = match crew.alone {
+            true => Descriptors::of_one_file(),
+            false => Descriptors::new(plan.workers),
         };
-        let run = Arc::new(Run::new(
-            config,
-            source,
-            &jobs,
-            status,
-            tokens,
-            slots,
-            descriptors,
-        ));
+        let run = Run::new(config, source, &jobs, status, tokens, slots, descriptors);
+        let run = Arc::new(run);
         if let Some(why) = &plan.why {
             run.counters.add_fallback(why);
         }
@@ -227,17 +193,7 @@ impl Mill {
         )?;
         jobs.prepare(&kernel)?;
         let recorder = control.take_log().map(|log| {
-            let opcodes = jobs.iter().map(|running| running.job.opcode());
-            let programs = kernel.programs();
-            let about = LoggedKernel {
-                backend: backend.name().to_owned(),
-                record_words,
-                chunk_bytes: u32::try_from(layout.buffer()).unwrap_or(u32::MAX),
-                jobs: jobs.stream_jobs(),
-                programs: opcodes
-                    .filter_map(|opcode| programs.get(opcode).map(|program| (opcode, program)))
-                    .collect(),
-            };
+            let about = self.logged(&jobs, &kernel, record_words, &layout);
             Recorder::begin(log, about).map(|recorder| Mutex::new(Some(recorder)))
         });
         let recorder = recorder.transpose()?;
@@ -265,6 +221,100 @@ impl Mill {
                 return Err(error.into());
             }
         }
+        let report = self.report(&run, &jobs, started, peer, written, kernel_stats);
+        report.validate()?;
+        Ok(report)
+    }
+
+    /// How files are cut for these jobs.
+    ///
+    /// # Errors
+    /// A setting that does not go with it.
+    fn layout(&self, jobs: &Jobs) -> Result<Layout, Setting> {
+        let settings = &self.settings;
+        let chunk_bytes = settings.chunk_bytes.unwrap_or(jobs.chunk_bytes);
+        check_chunk_bytes(chunk_bytes)?;
+        let layout = Layout::new(jobs.iter().map(|running| running.geometry), chunk_bytes);
+        if settings.direct && !layout.is_direct() {
+            return Err(Setting::DirectUnaligned);
+        }
+        let by_blocks = [ReadPath::GpuDirectNvmePassthrough, ReadPath::PeerRead];
+        let by_blocks = by_blocks.map(ReadPathChoice::Only);
+        if by_blocks.contains(&settings.read_path) && !layout.is_direct() {
+            return Err(Setting::BlocksUnaligned);
+        }
+        Ok(layout)
+    }
+
+    /// What reads the files of this source.
+    fn crew(&self, source: &dyn Source, layout: &Layout) -> Crew {
+        let settings = &self.settings;
+        // For a single small file, threads, rings and buffers would cost more than everything else.
+        let alone = settings.workers == 0
+            && settings.read_path == ReadPathChoice::Auto
+            && !settings.direct
+            // A small file may hold much.
+            && !settings.decode.compressed
+            && settings.backend.backend.device().is_none()
+            && source
+                .only_file()
+                .is_some_and(|bytes| bytes < layout.chunk as u64);
+        if alone {
+            return Crew {
+                alone,
+                workers: 1,
+                chunks: LEAST_CHUNKS,
+                read_path: ReadPathChoice::Only(ReadPath::PositionedRead),
+            };
+        }
+        let workers = settings.worker_count();
+        let least = match source.is_remote() {
+            true => REMOTE_CHUNKS.div_ceil(workers),
+            false => 0,
+        };
+        // The reader needs chunks for its reads in flight and for a batch of small files.
+        let usual = chunks_per_worker(settings.depth).max(least);
+        Crew {
+            alone,
+            workers,
+            chunks: settings.chunks.unwrap_or(usual),
+            read_path: settings.read_path,
+        }
+    }
+
+    /// What a log says of the kernel.
+    fn logged(
+        &self,
+        jobs: &Jobs,
+        kernel: &Kernel,
+        record_words: u32,
+        layout: &Layout,
+    ) -> LoggedKernel {
+        let opcodes = jobs.iter().map(|running| running.job.opcode());
+        let programs = kernel.programs();
+        LoggedKernel {
+            backend: self.settings.backend.backend.name().to_owned(),
+            record_words,
+            chunk_bytes: u32::try_from(layout.buffer()).unwrap_or(u32::MAX),
+            jobs: jobs.stream_jobs(),
+            programs: opcodes
+                .filter_map(|opcode| programs.get(opcode).map(|program| (opcode, program)))
+                .collect(),
+        }
+    }
+
+    /// What a run says of itself when it is over.
+    fn report(
+        &self,
+        run: &Run,
+        jobs: &Jobs,
+        started: Instant,
+        peer_memory: Option<String>,
+        written: Vec<Written>,
+        kernel: KernelStats,
+    ) -> RunReport {
+        let settings = &self.settings;
+        let backend = &*settings.backend.backend;
         let record = run.flights.end_record();
         let mut totals = run.counters.take_totals();
         let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -291,16 +341,16 @@ impl Mill {
                 format!("{}: {error}", job.name),
             ))
         });
-        let report = RunReport {
+        RunReport {
             elapsed: started.elapsed(),
             backend: backend.name(),
             why: settings.backend.why.clone(),
             device: backend.device(),
-            workers: plan.workers,
+            workers: run.config.workers,
             read_paths: totals.paths,
-            peer_memory: peer,
+            peer_memory,
             fallbacks: totals.fallbacks,
-            chunk_bytes: layout.chunk,
+            chunk_bytes: run.config.layout.chunk,
             depth: settings.depth,
             files: counted(&run.counters.files),
             failures: run.output.failures(),
@@ -322,16 +372,14 @@ impl Mill {
             },
             jobs,
             rows_bytes,
-            kernel: kernel_stats,
+            kernel,
             stages: StageTimes {
                 write,
                 ..totals.stages
             },
-            stopped: control.stopped(),
+            stopped: run.status.control.stopped(),
             output: output.map_or(Ok(()), Err),
             record,
-        };
-        report.validate()?;
-        Ok(report)
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::counters::{count, Counters};
 use super::descriptors::{Descriptors, Moment, Permit};
-use super::piece::{FileKind, Handle};
+use super::kind::FileKind;
+use super::piece::Handle;
 use super::status::Status;
 use crate::bounded;
 use crate::source::{Entry, FileId, Found, Origin};

@@ -3,21 +3,13 @@
 use super::convert::Converter;
 use super::descriptors::Permit;
 use super::halo::{Landing, StreamTail};
+use super::kind::FileKind;
 use super::parts::Parts;
 use crate::source::{Entry, FileFacts};
 use gristmill_ingest::object::{Fetched, ObjectRef};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// How a file is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileKind {
-    /// By position: several readers may cut it into chunks.
-    Positioned,
-    /// In order, one read at a time: a pipe, a terminal.
-    Stream,
-}
 
 /// What the bytes of a file come from.
 #[derive(Debug, Clone)]

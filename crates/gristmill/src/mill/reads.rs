@@ -3,7 +3,8 @@
 use super::counters::Counters;
 use super::descriptors::Descriptors;
 use super::halo::Layout;
-use super::piece::{FileKind, Piece};
+use super::kind::FileKind;
+use super::piece::Piece;
 use super::plan::BATCH_FILES;
 use super::status::Status;
 use crate::error::FileErrorKind;

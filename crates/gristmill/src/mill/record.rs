@@ -3,7 +3,9 @@
 //! Recording is off by default. The thread that drains completions writes the log, under the collector's lock.
 
 use super::control::LogOutput;
-use super::piece::{ChunkPart, FileKind, Piece};
+use super::kind::FileKind;
+use super::opener::size_of;
+use super::piece::{ChunkPart, Piece};
 use crate::source::Origin;
 use gristmill_megakernel::log::{
     Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
@@ -11,8 +13,9 @@ use gristmill_megakernel::log::{
 use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::{fault, PipelineError};
 use gristmill_ring::{Completion, RecordMemory, Submission};
+use rustix::fs::fstat;
+use rustix::io::Errno;
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
@@ -28,18 +31,14 @@ pub(super) struct Recorder {
 }
 
 /// The size that the file system gives for a slot's file.
-fn size_of(piece: &Piece) -> Result<u64, PipelineError> {
-    let open = piece.file.descriptor().map(|file| file.try_clone());
-    let open = open.unwrap_or_else(|| Err(std::io::Error::other("it is an object")));
-    open.map(File::from)
-        .and_then(|file| file.metadata())
-        .map(|metadata| metadata.len())
-        .map_err(|error| {
-            PipelineError::Backend(format!(
-                "the size of {}, which the ring log tells: {error}; leave the file out",
-                piece.file.entry.path.display()
-            ))
-        })
+fn size(piece: &Piece) -> Result<u64, PipelineError> {
+    let found = piece.file.descriptor().map_or(Err(Errno::BADF), fstat);
+    found.map(|found| size_of(&found)).map_err(|error| {
+        let path = piece.file.entry.path.display();
+        PipelineError::Backend(format!(
+            "the size of {path}, which the ring log tells: {error}; leave the file out"
+        ))
+    })
 }
 
 impl Recorder {
@@ -107,7 +106,7 @@ impl Recorder {
                 LoggedBytes::File {
                     path: Cow::Owned(self.directory.join(&piece.file.entry.path)),
                     offset: part.offset().saturating_sub(before),
-                    size: size_of(piece)?,
+                    size: size(piece)?,
                 }
             } else {
                 LoggedBytes::Kept(Cow::Borrowed(bytes))

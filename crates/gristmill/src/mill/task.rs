@@ -5,7 +5,7 @@ use super::error::MillError;
 use super::plan::MAX_JOBS;
 use crate::error::FileErrorKind;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
-use crate::source::{Entry, FileFacts, FilePart};
+use crate::source::{Entry, FileFacts, FilePart, Found};
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use rustix::fs::{fcntl_getfl, OFlags};
@@ -113,7 +113,7 @@ impl<J: Job + 'static> AnyJob for J {
     }
 
     fn refused(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>) {
-        Job::refused_for(self, entry, why, rows);
+        Job::refused(self, entry, why, rows);
     }
 
     fn takes_parts(&self) -> bool {
@@ -125,7 +125,7 @@ impl<J: Job + 'static> AnyJob for J {
     }
 
     fn open(self: Arc<Self>, entry: &Arc<Entry>, facts: &FileFacts) -> Box<dyn AnyFile> {
-        let file = Job::open_found(&*self, entry, facts);
+        let file = Job::open(&*self, entry, facts);
         Box::new(FileOf { job: self, file })
     }
 }
@@ -259,14 +259,25 @@ impl Jobs {
     /// From which byte on a file must be read for a part of it.
     ///
     /// # Errors
-    /// Those of reading it; for a job that takes whole files only, and for a file of another size than was planned, one
+    /// Those of reading it; for a job that takes whole files only, and for a file that was changed since it was cut, one
     /// that says so.
-    pub fn part_from(&self, file: &OwnedFd, part: &FilePart, told: u64) -> io::Result<u64> {
+    pub fn part_from(
+        &self,
+        file: &OwnedFd,
+        part: &FilePart,
+        found: Option<Found>,
+        told: u64,
+    ) -> io::Result<u64> {
         if let Some(whole) = self.all.iter().find(|running| !running.job.takes_parts()) {
             return Err(io::Error::other(format!(
                 "{} takes whole files, and this is a part of one; give it the file",
                 whole.name
             )));
+        }
+        if found.is_some_and(|found| found.modified_ns != part.modified) {
+            return Err(io::Error::other(
+                "it was changed after it was cut into parts; plan again",
+            ));
         }
         if told != part.size {
             return Err(io::Error::other(format!(

@@ -29,7 +29,7 @@ pub struct Entry {
 }
 
 /// A part of a regular file: the rows that begin in it, as a run over the whole file gives them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FilePart {
     /// Its first byte.
     pub begin: u64,
@@ -37,6 +37,9 @@ pub struct FilePart {
     pub end: u64,
     /// The size of the file that was cut, in bytes. A file that has another size by now fails.
     pub size: u64,
+    /// When the file that was cut had last been changed, in nanoseconds since 1970. A file that was changed since then
+    /// fails: its parts would be those of different files.
+    pub modified: i64,
 }
 
 impl FilePart {

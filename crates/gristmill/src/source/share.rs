@@ -62,8 +62,7 @@ pub struct SharePart {
     pub path: PathBuf,
     /// Its size when it was listed, in bytes.
     pub size: u64,
-    /// When it was last changed, in nanoseconds since 1970. A file that is cut fails if it was changed since then: its
-    /// parts would be those of different files.
+    /// When it was last changed, in nanoseconds since 1970.
     pub modified: i64,
     /// The part that is wanted; `None` for all of it.
     pub part: Option<FilePart>,
@@ -175,10 +174,15 @@ impl Planning {
         if size <= self.cutting.share_bytes || !self.cutting.cut {
             return self.put(whole);
         }
-        for part in cut(size, self.cutting.share_bytes) {
+        for (begin, end) in cut(size, self.cutting.share_bytes) {
             self.shares.push(Share {
                 parts: vec![SharePart {
-                    part: Some(part),
+                    part: Some(FilePart {
+                        begin,
+                        end,
+                        size,
+                        modified,
+                    }),
                     ..whole.clone()
                 }],
             });
@@ -209,15 +213,11 @@ impl Planning {
     }
 }
 
-/// Parts of about the same size, of no more than `most` bytes and some.
-fn cut(size: u64, most: u64) -> impl Iterator<Item = FilePart> {
+/// Where parts of about the same size begin and end, of no more than `most` bytes and some.
+fn cut(size: u64, most: u64) -> impl Iterator<Item = (u64, u64)> {
     let each = size.div_ceil(size.div_ceil(most)).next_multiple_of(BLOCK);
     let count = size.div_ceil(each);
-    (0..count).map(move |number| FilePart {
-        begin: number * each,
-        end: ((number + 1) * each).min(size),
-        size,
-    })
+    (0..count).map(move |number| (number * each, ((number + 1) * each).min(size)))
 }
 
 /// The files of a share, as a source.
@@ -252,20 +252,9 @@ impl Source for ShareSource {
 
     fn next_item(&mut self) -> Option<Item> {
         let one = self.left.pop_front()?;
-        let error = |reason| Item::Error {
-            path: Some(one.path.clone()).filter(|path| !path.as_os_str().is_empty()),
-            reason,
-        };
-        if let Some(reason) = &one.failed {
-            return Some(error(reason.clone()));
-        }
-        if one.part.is_some() {
-            // A failure to open it is told when it is opened.
-            let found = std::fs::metadata(&one.path).ok();
-            if found.is_some_and(|found| modified(&found) != one.modified) {
-                let why = "it was changed after it was cut into parts; plan again";
-                return Some(error(why.to_owned()));
-            }
+        if let Some(reason) = one.failed {
+            let path = Some(one.path).filter(|path| !path.as_os_str().is_empty());
+            return Some(Item::Error { path, reason });
         }
         if is_url(&one.path) {
             match Named::of(one.path.clone(), self.stores.as_deref(), Names::Objects) {
@@ -296,10 +285,10 @@ mod tests {
             (12_345_678, 8192),
         ] {
             let mut at = 0;
-            for part in cut(size, most) {
-                assert_eq!((part.begin, part.size), (at, size));
-                assert!(part.end > at && part.end - at <= most.next_multiple_of(BLOCK));
-                at = part.end;
+            for (begin, end) in cut(size, most) {
+                assert_eq!(begin, at);
+                assert!(end > at && end - at <= most.next_multiple_of(BLOCK));
+                at = end;
             }
             assert_eq!(at, size);
         }

@@ -251,10 +251,10 @@ impl Tree {
         self
     }
 
-    /// Lets names be URLs of objects, which these stores read: `s3://bucket/key` is an object or, where there is none or the
-    /// URL ends with `/`, all objects below it, which globs, types, hidden names, depth and size choose among as among
-    /// files; globs with a `/` and ignore files given by name are taken relative to the URL. Ignore files in stores are
-    /// not read. `file://` URLs are the paths that they name. Default: URLs are paths.
+    /// Lets names be URLs of objects, which these stores read: `s3://bucket/key` is an object or, where there is none
+    /// or the URL ends with `/`, all objects below it, which globs, types, hidden names, depth and size choose among as
+    /// among files; globs with a `/` and ignore files given by name are taken relative to the URL. Ignore files in
+    /// stores are not read. `file://` URLs are the paths that they name. Default: URLs are paths.
     #[must_use]
     pub fn objects(mut self, stores: Arc<dyn Stores>) -> Self {
         self.stores = Some(stores);

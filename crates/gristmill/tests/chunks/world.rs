@@ -7,7 +7,7 @@ use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, FileError, Mill, RunReport};
 use gristmill::ring::{Outcome, RecordWriter};
-use gristmill::source::{Entry, Source};
+use gristmill::source::{Entry, FileFacts, Source};
 use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use gristmill::PipelineError;
 use gristmill_testing::Patience;
@@ -206,7 +206,7 @@ impl Job for LookJob {
         self.sizes.get(&entry.path).copied().unwrap_or(UNKNOWN)
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> Self::File {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> Self::File {
         (entry.path.clone(), Seen::default())
     }
 

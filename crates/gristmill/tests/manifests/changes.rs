@@ -46,12 +46,8 @@ impl Job for Meddling {
         self.job.mode(entry, offset)
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> DigestFile {
-        self.job.open(entry)
-    }
-
-    fn open_found(&self, entry: &Arc<Entry>, facts: &FileFacts) -> DigestFile {
-        self.job.open_found(entry, facts)
+    fn open(&self, entry: &Arc<Entry>, facts: &FileFacts) -> DigestFile {
+        self.job.open(entry, facts)
     }
 
     fn chunk(&self, file: &mut DigestFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {

@@ -124,7 +124,7 @@ pub fn written(format: ManifestFormat, head: &Head, files: &[Made]) -> Vec<u8> {
 
 /// A manifest of these files.
 pub fn gathered(head: &Head, files: &[Made]) -> Manifest {
-    let mut gather = Gather::new(head.clone()).sharing();
+    let mut gather = Gather::new(head.clone()).sharing(true);
     gather.write_all(&rows(head, files)).unwrap();
     gather.finish().unwrap()
 }

@@ -6,7 +6,7 @@ use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, Mill, MillError, Task, MAX_JOBS};
 use gristmill::ring::{Outcome, RecordWriter};
-use gristmill::source::Entry;
+use gristmill::source::{Entry, FileFacts};
 use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use std::io::{sink, Write};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl Job for Comparing {
         }
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> u8 {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> u8 {
         entry
             .path
             .file_name()
@@ -164,7 +164,7 @@ impl Job for Growing {
         StreamJob::Lines.opcode()
     }
 
-    fn open(&self, _: &Arc<Entry>) {}
+    fn open(&self, _: &Arc<Entry>, _: &FileFacts) {}
 
     fn chunk(&self, (): &mut (), chunk: &LandedChunk<'_>, _: &mut Vec<u8>) -> Flow {
         if chunk.offset == 0 {

@@ -4,7 +4,7 @@ use crate::world::{job, list, mill, once, program, run, text, tree, Once, PAIRS}
 use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, FileErrorKind, RunReport, Task};
-use gristmill::source::Entry;
+use gristmill::source::{Entry, FileFacts};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -53,7 +53,7 @@ impl Job for Taking {
         StreamJob::Lines.opcode()
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> Taken {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> Taken {
         let name = entry.path.file_name().unwrap().to_str().unwrap().to_owned();
         assert_ne!(self.does, Does::PanicsInOpen(&*name.clone().leak()));
         Taken { name, chunks: 0 }

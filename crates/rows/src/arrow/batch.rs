@@ -218,6 +218,30 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Adds a row, and gives the batch to `take` if it is full then.
+    pub(crate) fn add(
+        &mut self,
+        row: &[Value<'_>],
+        take: impl FnOnce(RecordBatch) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.push(row)?;
+        if self.is_full() {
+            take(self.finish()?)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the last batch to `take`, if there are rows left.
+    pub(crate) fn end(
+        &mut self,
+        take: impl FnOnce(RecordBatch) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self.is_empty() {
+            true => Ok(()),
+            false => take(self.finish()?),
+        }
+    }
+
     /// Whether the batch should be taken: at 65,536 rows, or 4 MiB of values.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -281,21 +305,18 @@ impl<R: Read> Batches<R> {
             read => read?,
         };
         let (builder, ready) = (&mut self.builder, &mut self.ready);
-        self.reader.read(&bytes[..count], |row| {
-            builder.push(row)?;
-            if builder.is_full() {
-                ready.push_back(builder.finish()?);
-            }
+        let mut take = |batch| {
+            ready.push_back(batch);
             Ok(())
-        })?;
-        if count == 0 {
-            self.ended = true;
-            self.reader.finish()?;
-            if !builder.is_empty() {
-                ready.push_back(builder.finish()?);
-            }
+        };
+        self.reader
+            .read(&bytes[..count], |row| builder.add(row, &mut take))?;
+        if count > 0 {
+            return Ok(());
         }
-        Ok(())
+        self.ended = true;
+        self.reader.finish()?;
+        builder.end(take)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Parquet files.
 
-use super::batch::BatchBuilder;
 use super::layout;
 use crate::schema::{Kind, Schema};
-use crate::value::Value;
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -11,6 +11,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Bytes with which a row group ends. They are in memory until then, encoded and compressed.
 const GROUP_BYTES: usize = 24 << 20;
@@ -18,33 +19,21 @@ const GROUP_BYTES: usize = 24 << 20;
 /// Rows with which a row group ends.
 const GROUP_ROWS: usize = 1 << 20;
 
-/// Writes rows as a Parquet file.
+/// Writes batches as a Parquet file.
 pub(crate) struct ParquetWriter<W: Write + Send> {
-    batch: BatchBuilder,
     file: ArrowWriter<W>,
 }
 
 impl<W: Write + Send> ParquetWriter<W> {
-    pub fn new(schema: &Schema, output: W) -> io::Result<Self> {
-        let batch = BatchBuilder::new(schema);
-        let file = ArrowWriter::try_new(output, batch.schema().clone(), Some(properties(schema)));
-        Ok(Self {
-            batch,
-            file: file.map_err(error)?,
-        })
+    /// `of` is the schema of the rows, and `batches` that of the batches.
+    pub fn new(of: &Schema, batches: &SchemaRef, output: W) -> io::Result<Self> {
+        let file = ArrowWriter::try_new(output, Arc::clone(batches), Some(properties(of)));
+        let file = file.map_err(error)?;
+        Ok(Self { file })
     }
 
-    pub fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
-        self.batch.push(row)?;
-        if self.batch.is_full() {
-            self.give()?;
-        }
-        Ok(())
-    }
-
-    fn give(&mut self) -> io::Result<()> {
-        let batch = self.batch.finish()?;
-        self.file.write(&batch).map_err(error)?;
+    pub fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        self.file.write(batch).map_err(error)?;
         if self.file.memory_size() >= GROUP_BYTES {
             self.file.flush().map_err(error)?;
         }
@@ -53,9 +42,6 @@ impl<W: Write + Send> ParquetWriter<W> {
 
     /// `last` is metadata of the file's end.
     pub fn finish(mut self, last: Vec<(&'static str, String)>) -> io::Result<()> {
-        if !self.batch.is_empty() {
-            self.give()?;
-        }
         for (key, value) in last {
             let pair = KeyValue::new(key.to_owned(), value);
             self.file.append_key_value_metadata(pair);

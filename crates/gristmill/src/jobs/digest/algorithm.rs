@@ -51,6 +51,11 @@ impl Algorithm {
         }
     }
 
+    /// The name of the column of its digests in manifests.
+    pub(crate) fn column(self) -> String {
+        self.name().replace('-', "_")
+    }
+
     /// The name in rows of the BSD format, as xxhsum, sha256sum, b3sum, md5sum and sha1sum have it.
     pub const fn tag(self) -> &'static str {
         match self {
@@ -134,6 +139,11 @@ impl Algorithms {
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = Algorithm> + '_ {
         self.order.iter().map_while(|algorithm| *algorithm)
+    }
+
+    /// Their names.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.iter().map(Algorithm::name).collect()
     }
 
     /// How many there are.

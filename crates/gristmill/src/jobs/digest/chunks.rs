@@ -43,12 +43,6 @@ impl Chunking {
         fits.then_some(Self { cutting, average })
     }
 
-    /// How cuts are found.
-    #[must_use]
-    pub fn cutting(&self) -> Cutting {
-        self.cutting
-    }
-
     /// The average size of a chunk of random content, in bytes.
     #[must_use]
     pub fn average(&self) -> usize {

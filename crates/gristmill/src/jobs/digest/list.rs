@@ -300,9 +300,7 @@ impl DigestList {
             }
         }
     }
-}
 
-impl DigestList {
     /// Lets paths be URLs of objects, which these stores read. Default: URLs are paths.
     #[must_use]
     pub fn objects(mut self, stores: Arc<dyn Stores>) -> Self {

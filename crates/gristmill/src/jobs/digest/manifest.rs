@@ -42,8 +42,8 @@ pub fn manifest_schema(algorithms: &Algorithms, with_chunks: bool) -> Schema {
         let about = format!(
             "Its digest by {algorithm}, in hexadecimal digits and small letters; none of a file that could not be read."
         );
-        let name = algorithm.name().replace('-', "_");
-        fields.push(Field::new(name, Kind::Text, about).nullable().distinct());
+        let field = Field::new(algorithm.column(), Kind::Text, about);
+        fields.push(field.nullable().distinct());
     }
     if with_chunks {
         let about = "Where each of its chunks begins, with `--chunks`; chunks follow each other without gaps.";
@@ -99,7 +99,19 @@ pub(super) struct Row<'a> {
     pub error: Option<&'a str>,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    /// The row of a file that was not read.
+    pub fn unread(path: &'a Path, found: Option<Found>, error: &'a str) -> Self {
+        Self {
+            path,
+            read: None,
+            found,
+            changed: false,
+            chunks: None,
+            error: Some(error),
+        }
+    }
+
     /// Appends the row to those of a manifest.
     pub fn write(&self, algorithms: &Algorithms, with_chunks: bool, rows: &mut Vec<u8>) {
         let row = RowWriter::row(rows).bytes(self.path.as_os_str().as_encoded_bytes());
@@ -160,13 +172,6 @@ pub fn write_unread(
     with_chunks: bool,
     rows: &mut Vec<u8>,
 ) {
-    let row = Row {
-        path,
-        read: None,
-        found: None,
-        changed: false,
-        chunks: None,
-        error: Some(error),
-    };
+    let row = Row::unread(path, None, error);
     row.write(algorithms, with_chunks, rows);
 }

@@ -1,4 +1,5 @@
-//! BLAKE3's tree of a file, in which the host joins what chunks of the file give ([`gristmill_megakernel::stream::subtrees`]).
+//! BLAKE3's tree of a file, in which the host joins what chunks of the file give
+//! ([`gristmill_megakernel::stream::subtrees`]).
 
 use blake3::hazmat::{merge_subtrees_non_root, merge_subtrees_root, ChainingValue, Mode};
 use gristmill_megakernel::stream::subtrees::{piece, Part, LEAF, VALUE};

@@ -136,7 +136,8 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Bytes of memory that a compiled regex may take. Default: [`DEFAULT_SIZE_LIMIT`](gristmill_patterns::DEFAULT_SIZE_LIMIT).
+    /// Bytes of memory that a compiled regex may take. Default:
+    /// [`DEFAULT_SIZE_LIMIT`](gristmill_patterns::DEFAULT_SIZE_LIMIT).
     #[must_use]
     pub fn regex_size_limit(mut self, bytes: usize) -> Self {
         self.settings.size_limit = bytes;
@@ -395,8 +396,8 @@ impl ScanJobBuilder {
     }
 
     /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up
-    /// to twice as much. Patterns that need more are searched for by a filter over sampled q-grams, as large sets are anyway;
-    /// [`ScanJob::engine_report`](super::ScanJob::engine_report) tells. Default:
+    /// to twice as much. Patterns that need more are searched for by a filter over sampled q-grams, as large sets are
+    /// anyway; [`ScanJob::engine_report`](super::ScanJob::engine_report) tells. Default:
     /// [`DEFAULT_TABLE_BYTES`](gristmill_megakernel::DEFAULT_TABLE_BYTES).
     #[must_use]
     pub fn table_bytes(mut self, bytes: usize) -> Self {

@@ -30,7 +30,6 @@ pub enum ScanBuildError {
 impl From<ScanBuildError> for PipelineError {
     fn from(error: ScanBuildError) -> Self {
         match error {
-            ScanBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
             ScanBuildError::Other(error) => error,
             error => PipelineError::Backend(error.to_string()),
         }

@@ -10,7 +10,7 @@ use super::separated;
 use super::totals::ScanTotals;
 use super::whole::WholeFile;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_megakernel::{ScanSet, StreamJob};
 use gristmill_protocol::{opcode, stream};
 use std::sync::Arc;
@@ -192,7 +192,7 @@ impl Job for ScanJob {
         mode
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> ScanFile {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> ScanFile {
         let plan = &self.plan;
         ScanFile {
             way: match self.engine {

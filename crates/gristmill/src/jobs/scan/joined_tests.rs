@@ -3,7 +3,7 @@
 use super::error::ScanErrorKind;
 use super::*;
 use crate::jobs::{Flow, Job, LandedChunk, Records};
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use fastrand::Rng;
 use gristmill_megakernel::StreamSlot;
 use gristmill_patterns::{LineMatcher, LineSettings};
@@ -16,7 +16,7 @@ fn feed(job: &ScanJob, entry: Entry, bytes: &[u8], mut next_size: impl FnMut() -
     let entry = Arc::new(entry);
     let stream_job = job.stream_job().unwrap();
     let memory = RecordMemory::new(1, 1 << 12).unwrap();
-    let mut file = job.open(&entry);
+    let mut file = job.open(&entry, &FileFacts::default());
     let (mut rows, mut offset, mut skipped) = (Vec::new(), 0, false);
     while offset < bytes.len() && !skipped {
         let end = bytes.len().min(offset + next_size());

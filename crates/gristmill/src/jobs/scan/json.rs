@@ -1,8 +1,8 @@
 //! The JSON Lines that ripgrep prints with `--json`, and one type of record that ripgrep does not have.
 //!
-//! `begin`, `match`, `context`, `end` and `summary` have ripgrep's fields in ripgrep's order. With `--all` each occurrence is a
-//! record of type `occurrence`, and there are no `begin` and `end` records. Bytes that are
-//! UTF-8 are `{"text": ...}`, others `{"bytes": ...}` in base64.
+//! `begin`, `match`, `context`, `end` and `summary` have ripgrep's fields in ripgrep's order. With `--all` each
+//! occurrence is a record of type `occurrence`, and there are no `begin` and `end` records. Bytes that are UTF-8 are
+//! `{"text": ...}`, others `{"bytes": ...}` in base64.
 
 use super::decimal::decimal;
 use super::line::Line;

@@ -2,8 +2,9 @@
 //!
 //! The device says which lines match. The host searches only where that is not enough: a few bytes around each chunk
 //! boundary, the lines whose matches must be shown one by one (`-o`, colours, JSON), and chunks whose NULs count as
-//! line ends. Where regexes are searched for, every line that spans chunks is searched here as a whole. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
-//! same byte the one whose pattern was given first.
+//! line ends. Where regexes are searched for, every line that spans chunks is searched here as a whole. A match is what
+//! an alternation of the patterns finds: the leftmost one, and among those that begin at the same byte the one whose
+//! pattern was given first.
 
 use super::fold;
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};

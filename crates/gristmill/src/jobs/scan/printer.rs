@@ -1,5 +1,6 @@
 //! Rows as ripgrep prints them: paths, line numbers, offsets, lines, matches, colours.
 
+use super::colored::{Colored, MATCH, NUMBER, PATH, RESET};
 use super::decimal::decimal;
 use super::json;
 use super::line::Line;
@@ -83,11 +84,6 @@ pub(super) struct Style {
     /// Lines have other lines around them: what separates groups of lines also separates files.
     pub around: bool,
 }
-
-pub(super) const RESET: &[u8] = b"\x1b[0m";
-const PATH: &[u8] = b"\x1b[0m\x1b[35m";
-const NUMBER: &[u8] = b"\x1b[0m\x1b[32m";
-pub(super) const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
 
 /// What a printer remembers of a file.
 #[derive(Debug)]
@@ -386,29 +382,13 @@ impl Style {
         line: &[u8],
         matcher: &Matcher,
     ) -> u64 {
-        let text = self.text(line);
-        let (mut count, mut at, mut inside) = (0, 0, false);
+        let mut count = 0;
+        let mut colored = Colored::new(rows, &mut file.uncounted, self.text(line), 0);
         matcher.each(line, |start, end| {
             count += 1;
-            if start == end {
-                return;
-            }
-            if start > at || !inside {
-                if inside {
-                    rows.extend_from_slice(RESET);
-                }
-                rows.extend_from_slice(&text[at..start]);
-                rows.extend_from_slice(MATCH);
-                file.uncounted += (MATCH.len() + RESET.len()) as u64;
-                inside = true;
-            }
-            rows.extend_from_slice(&text[start..end]);
-            at = end;
+            colored.mark(start, end);
         });
-        if inside {
-            rows.extend_from_slice(RESET);
-        }
-        rows.extend_from_slice(&text[at..]);
+        colored.end();
         rows.extend_from_slice(self.end());
         count
     }

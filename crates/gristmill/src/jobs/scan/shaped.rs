@@ -1,10 +1,11 @@
 //! Rows of text that are more than a line and its matches: with columns, one for each match, without leading white
 //! space, or cut where a line is too long.
 
+use super::colored::Colored;
 use super::decimal::decimal;
 use super::line::Line;
 use super::matcher::Matcher;
-use super::printer::{FileRows, Style, MATCH, RESET};
+use super::printer::{FileRows, Style};
 use bstr::ByteSlice;
 use std::ops::Range;
 
@@ -162,28 +163,11 @@ impl Style {
         marks: &[Found],
     ) {
         let end = part.start + self.text(&text[part.clone()]).len();
-        let (mut at, mut inside) = (part.start, false);
+        let mut colored = Colored::new(rows, &mut file.uncounted, &text[..end], part.start);
         for &(from, upto) in marks.iter().filter(|_| self.color) {
-            let (from, upto) = (from.max(at), upto.min(end));
-            if from >= upto {
-                continue;
-            }
-            if from > at || !inside {
-                if inside {
-                    rows.extend_from_slice(RESET);
-                }
-                rows.extend_from_slice(&text[at..from]);
-                rows.extend_from_slice(MATCH);
-                file.uncounted += (MATCH.len() + RESET.len()) as u64;
-                inside = true;
-            }
-            rows.extend_from_slice(&text[from..upto]);
-            at = upto;
+            colored.mark(from, upto);
         }
-        if inside {
-            rows.extend_from_slice(RESET);
-        }
-        rows.extend_from_slice(&text[at..end]);
+        colored.end();
     }
 
     /// Appends what stands for a line that is too long: the characters that fit, or only that there is one.

@@ -1,8 +1,8 @@
 //! The lines around matches, and their numbers.
 //!
-//! Matches come in the order of rows, mostly while their chunk is at hand, and wait until the rest of their last line is,
-//! too. Of a line no more than [`LINE_BYTES`] on each side of the match are shown, so that what is kept is bounded, and what
-//! is shown does not depend on how the file is cut.
+//! Matches come in the order of rows, mostly while their chunk is at hand, and wait until the rest of their last line
+//! is, too. Of a line no more than [`LINE_BYTES`] on each side of the match are shown, so that what is kept is bounded,
+//! and what is shown does not depend on how the file is cut.
 
 use super::order::Match;
 use super::tail::{index, Tail, Text};

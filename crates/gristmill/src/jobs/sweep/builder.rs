@@ -72,7 +72,6 @@ impl From<PatternSetError> for SweepBuildError {
 impl From<SweepBuildError> for PipelineError {
     fn from(error: SweepBuildError) -> Self {
         match error {
-            SweepBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
             SweepBuildError::Other(error) => error,
             error => PipelineError::Backend(error.to_string()),
         }

@@ -42,14 +42,9 @@ pub(super) struct FileSweep {
 
 impl FileSweep {
     pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
-        let whole = FilePart {
-            begin: 0,
-            end: 0,
-            size: 0,
-        };
         Self {
             entry: Arc::clone(entry),
-            part: entry.part.unwrap_or(whole),
+            part: entry.part.unwrap_or_default(),
             chains: Chains::default(),
             kept: Kept::default(),
             order: Order::default(),

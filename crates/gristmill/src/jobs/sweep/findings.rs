@@ -28,13 +28,14 @@ pub use table::finding_schema;
 
 use crate::jobs::Flow;
 use finding::{without_dot, Found, Shown};
+use gristmill_ring::lock;
 use gristmill_rules::{Matched, PathRules, RuleSet};
 use held::Held;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use style::Style;
 
 /// The most errors that are kept for [`Findings::take_errors`].
@@ -243,12 +244,12 @@ impl Findings {
     /// What was found and is not shown. No more than a thousand are kept.
     #[must_use]
     pub fn take_errors(&self) -> Vec<Unshown> {
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = lock(&self.errors);
         std::mem::take(&mut *errors)
     }
 
     fn error(&self, error: Unshown) {
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = lock(&self.errors);
         if errors.len() < MAX_ERRORS {
             errors.push(error);
         }

@@ -6,9 +6,10 @@ use super::file::{FileSweep, LOOK};
 use super::judged::Judged;
 use super::opcode::{MODE_ANY, OPCODE};
 use super::plan::Plan;
+use crate::error::FileErrorKind;
 use crate::jobs::scan::ScanTotals;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, MAX_HALO};
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_megakernel::StreamJob;
 use gristmill_ring::lock;
 use std::fmt;
@@ -31,6 +32,9 @@ impl fmt::Debug for SweepJob {
             .finish_non_exhaustive()
     }
 }
+
+/// The most regexes whose costs are told.
+const COSTS: usize = 3;
 
 /// A file while it is swept.
 pub struct SweepFile(FileSweep);
@@ -91,9 +95,7 @@ impl SweepJob {
         }
         parts.join("; ")
     }
-}
 
-impl SweepJob {
     /// Whether cutting files into parts is of use. It is not for rules, which take whole files only, and where a match of a
     /// regex may go on over any bytes: then each part is searched from the file's beginning.
     #[must_use]
@@ -124,9 +126,6 @@ impl SweepJob {
         })
     }
 }
-
-/// The most regexes whose costs are told.
-const COSTS: usize = 3;
 
 impl Job for SweepJob {
     type File = SweepFile;
@@ -175,7 +174,7 @@ impl Job for SweepJob {
         Ok(from.min(begin.saturating_sub(around)).saturating_sub(LOOK))
     }
 
-    fn open(&self, entry: &Arc<Entry>) -> SweepFile {
+    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> SweepFile {
         SweepFile(FileSweep::new(&self.plan, entry))
     }
 
@@ -187,7 +186,7 @@ impl Job for SweepJob {
         }
     }
 
-    fn refused(&self, entry: &Entry, rows: &mut Vec<u8>) {
+    fn refused(&self, entry: &Entry, _: &FileErrorKind, rows: &mut Vec<u8>) {
         if let Some(rules) = &self.plan.rules {
             // A path may be a finding, whatever the file holds.
             Judged::new(rules, &entry.path).close(rules, false, rows);

@@ -1,12 +1,9 @@
 //! Rows for matches, in lines of text, as JSON, or of a table: path, byte offset, length and the pattern's name.
 
+use crate::jobs::scan::colored::{MATCH, PATH, RESET};
 use crate::jobs::scan::decimal::decimal;
 use crate::jobs::scan::json;
 use gristmill_rows::{Field, Kind, RowWriter, Schema};
-
-const PATH: &[u8] = b"\x1b[0m\x1b[35m";
-const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
-const RESET: &[u8] = b"\x1b[0m";
 
 /// How rows are composed.
 #[derive(Debug, Clone, Copy, Default)]

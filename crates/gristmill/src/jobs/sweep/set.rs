@@ -7,7 +7,7 @@ use crate::jobs::MAX_HALO;
 use gristmill_patterns::saved::{self, FieldWriter, SetError};
 use gristmill_patterns::PatternSet;
 use gristmill_rules::RuleSet;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ impl SweepSet {
     ///
     /// # Errors
     /// What is wrong with the set, and where.
-    pub fn load(words: Vec<u64>, len: usize, memory: usize) -> Result<Self, SetError> {
+    fn load(words: Vec<u64>, len: usize, memory: usize) -> Result<Self, SetError> {
         let (patterns, attached) = PatternSet::load(words, len, memory)?;
         let damaged = |offset, what: &str| SetError::Damaged {
             section: "set",
@@ -105,12 +105,19 @@ impl SweepSet {
     pub fn read(path: &Path, memory: usize) -> Result<Self, SweepSetError> {
         let file = bounded::open_regular(path)?;
         let bytes = file.metadata()?.len();
-        let len = usize::try_from(bytes).unwrap_or(usize::MAX);
+        // A file that grows meanwhile has another length than it says.
+        Self::read_from(file, usize::try_from(bytes).unwrap_or(usize::MAX), memory)
+    }
+
+    /// Reads a stored set of `len` bytes, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub fn read_from(input: impl Read, len: usize, memory: usize) -> Result<Self, SweepSetError> {
         if len > memory {
             let (needed, allowed) = (len, memory);
             return Err(SetError::Memory { needed, allowed }.into());
         }
-        // A file that grows meanwhile has another length than it says.
-        Ok(Self::load(saved::read(file, len)?, len, memory)?)
+        Ok(Self::load(saved::read(input, len)?, len, memory)?)
     }
 }

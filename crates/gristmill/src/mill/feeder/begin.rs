@@ -3,10 +3,11 @@
 use super::decoders::converter;
 use crate::decode::TextDecoding;
 use crate::mill::descriptors::ran_out;
+use crate::mill::kind::FileKind;
 use crate::mill::opener::{is_passed_over, Attempt, Opened};
-use crate::mill::piece::{FileKind, Handle, OpenFile};
+use crate::mill::piece::{Handle, OpenFile};
 use crate::mill::run::Run;
-use crate::source::{Entry, FileFacts, Origin};
+use crate::source::{Entry, FileFacts, Found, Origin};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -39,7 +40,7 @@ pub(super) fn begin(run: &Run, attempt: Attempt) -> Option<Arc<OpenFile>> {
             return None;
         }
     };
-    let base = match base(run, &entry, &handle, kind, told) {
+    let base = match base(run, &entry, &handle, kind, found, told) {
         Ok(base) => base,
         Err(error) => {
             run.collector.refuse(&entry, error.into());
@@ -88,7 +89,14 @@ pub(super) fn begin(run: &Run, attempt: Attempt) -> Option<Arc<OpenFile>> {
 }
 
 /// Where the first chunk of a file begins.
-fn base(run: &Run, entry: &Entry, handle: &Handle, kind: FileKind, told: u64) -> io::Result<u64> {
+fn base(
+    run: &Run,
+    entry: &Entry,
+    handle: &Handle,
+    kind: FileKind,
+    found: Option<Found>,
+    told: u64,
+) -> io::Result<u64> {
     let Some(part) = &entry.part else {
         return Ok(0);
     };
@@ -103,6 +111,6 @@ fn base(run: &Run, entry: &Entry, handle: &Handle, kind: FileKind, told: u64) ->
             "a part of a file is not decoded; read the whole file, or its bytes as they are",
         ));
     }
-    let from = run.jobs.part_from(file, part, told)?.min(part.begin);
+    let from = (run.jobs.part_from(file, part, found, told)?).min(part.begin);
     Ok(from - from % run.config.layout.chunk as u64)
 }

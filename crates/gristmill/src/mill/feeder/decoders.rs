@@ -3,12 +3,15 @@
 use crate::decode::{Decoding, TextDecoding};
 use crate::error::FileErrorKind;
 use crate::mill::ahead::Ahead;
-use crate::mill::convert::{Converter, RawBytes, RawKind};
-use crate::mill::piece::{FileKind, Handle, Piece};
+use crate::mill::convert::{Converter, RawBytes};
+use crate::mill::counters::count;
+use crate::mill::kind::FileKind;
+use crate::mill::piece::{Handle, Piece};
 use crate::mill::run::Run;
 use gristmill_ingest::object::Fetched;
+use gristmill_ingest::ReadPath;
 use gristmill_ring::lock;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How a file must be decoded of which a read brought these first bytes.
 pub(super) fn found_encoded(
@@ -40,10 +43,11 @@ pub(super) fn converter(
 ) -> Result<Converter, FileErrorKind> {
     let config = &run.config;
     let status = Arc::clone(&run.status);
+    let decoded = &run.counters.decoded.files;
     let file = match handle {
         Handle::File(file) => file,
         Handle::Object(object) => {
-            run.counters.add_decoded_object();
+            count(decoded);
             let fetches = Arc::clone(&run.fetches);
             let offset = before.len() as u64;
             let ahead = Ahead::new(
@@ -53,7 +57,7 @@ pub(super) fn converter(
                 fetches,
                 Arc::clone(&status),
             );
-            let from = RawBytes::Object(ahead);
+            let from = RawBytes::Object(Arc::new(Mutex::new(ahead)));
             return Ok(Converter::new(decoding, from, before, status));
         }
     };
@@ -66,11 +70,8 @@ pub(super) fn converter(
         let what = decoding.what();
         return Err(FileErrorKind::NotDecoded { what });
     }
-    run.counters.add_decoded_file();
-    let kind = match kind {
-        FileKind::Positioned => RawKind::Positioned,
-        FileKind::Stream => RawKind::Stream,
-    };
+    count(decoded);
+    run.counters.add_path(ReadPath::PositionedRead);
     let from = RawBytes::File(Arc::clone(file), kind);
     Ok(Converter::new(decoding, from, before, status))
 }

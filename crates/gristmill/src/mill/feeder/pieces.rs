@@ -5,8 +5,9 @@ use super::publish::{publish, publish_of_stream};
 use crate::decode::Decoding;
 use crate::error::FileErrorKind;
 use crate::mill::halo::Landing;
+use crate::mill::kind::FileKind;
 use crate::mill::landings::Landed;
-use crate::mill::piece::{FileKind, Piece};
+use crate::mill::piece::Piece;
 use crate::mill::reads::{ReadDone, Reads};
 use crate::mill::run::Run;
 use gristmill_ingest::reader::ReadOutcome;
@@ -115,9 +116,6 @@ impl PieceReader {
                 let landing = layout.landed(before, landing);
                 publish(&self.run, piece, landing, buffer);
             }
-            FileKind::Stream if layout.geometry.is_plain() => {
-                publish(&self.run, piece, landing, buffer)
-            }
             FileKind::Stream => publish_of_stream(&self.run, piece, landing, buffer),
         }
     }
@@ -166,10 +164,7 @@ impl PieceReader {
             last: true,
             ..Landing::default()
         };
-        match self.run.config.layout.geometry.is_plain() {
-            true => publish(&self.run, piece, landing, buffer),
-            false => publish_of_stream(&self.run, piece, landing, buffer),
-        }
+        publish_of_stream(&self.run, piece, landing, buffer);
     }
 
     /// Queues one read; false where that failed, which has been reported then.

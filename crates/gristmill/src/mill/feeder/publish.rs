@@ -1,17 +1,21 @@
 //! Chunks that have landed are published, and the next reads of their files are arranged.
 
 use crate::mill::halo::Landing;
+use crate::mill::kind::FileKind;
 use crate::mill::opener::size_of;
-use crate::mill::piece::{FileKind, Piece};
+use crate::mill::piece::Piece;
 use crate::mill::run::Run;
 use gristmill_ring::{lock, ChunkBuf};
 use rustix::fs::fstat;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-/// Publishes bytes of a stream whose chunks have surrounding bytes: they follow the bytes that were kept of the stream.
+/// Publishes bytes of a stream. If chunks have surrounding bytes, they follow the bytes that were kept of the stream.
 pub(super) fn publish_of_stream(run: &Run, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
     let layout = run.config.layout;
+    if layout.geometry.is_plain() {
+        return publish(run, piece, landing, buffer);
+    }
     let mut tail = lock(&piece.file.tail);
     let landing = tail.landed(&layout, buffer.as_mut_slice(), landing);
     let copied = tail.take_copied();

@@ -183,57 +183,49 @@ impl Rules {
         layers: impl DoubleEndedIterator<Item = &'a Layer> + Clone,
     ) -> bool {
         let path = path.strip_prefix("./").unwrap_or(path);
+        let has_rules = self.files.any() || !self.named.is_empty();
+        let by_files = || has_rules.then(|| self.by_files(path, relative, is_dir, layers));
+        self.passes_over(path, is_dir, || by_files().flatten())
+    }
+
+    /// Whether an object is passed over. `below` is its name below the prefix that was listed.
+    pub(super) fn pass_over_object(&self, below: &Path) -> bool {
+        let directories = below.ancestors().skip(1);
+        let mut directories = directories.filter(|path| *path != Path::new(""));
+        let passes_over =
+            |path: &Path, is_dir| self.passes_over(path, is_dir, || self.by_named(path, is_dir));
+        directories.any(|path| passes_over(path, true)) || passes_over(below, false)
+    }
+
+    /// Whether a path is passed over, on which the ignore files have the verdict `by_files`.
+    fn passes_over(
+        &self,
+        path: &Path,
+        is_dir: bool,
+        by_files: impl FnOnce() -> Option<bool>,
+    ) -> bool {
         match self.overrides.matched(path, is_dir) {
             Match::Ignore(_) => return true,
             Match::Whitelist(_) => return false,
             Match::None => {}
         }
-        let mut listed = false;
-        if self.files.any() || !self.named.is_empty() {
-            match self.by_files(path, relative, is_dir, layers) {
-                Some(true) => return true,
-                by_files => listed = by_files.is_some(),
-            }
+        let by_files = by_files();
+        if by_files == Some(true) {
+            return true;
         }
-        match self.types.matched(path, is_dir) {
+        let listed = match self.types.matched(path, is_dir) {
             Match::Ignore(_) => return true,
-            Match::Whitelist(_) => listed = true,
-            Match::None => {}
-        }
+            Match::Whitelist(_) => true,
+            Match::None => by_files.is_some(),
+        };
         let name = path.file_name();
         !listed && !self.hidden && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
     }
 
-    /// Whether an object is passed over. `below` is its name below the prefix that was listed.
-    pub(super) fn pass_over_object(&self, below: &Path) -> bool {
-        let is_dot = |path: &Path| {
-            let name = path.file_name();
-            name.is_some_and(|name| name.as_bytes().starts_with(b"."))
-        };
-        let verdict_of = |path: &Path, is_dir: bool| {
-            match self.overrides.matched(path, is_dir) {
-                Match::Ignore(_) => return Some(true),
-                Match::Whitelist(_) => return Some(false),
-                Match::None => {}
-            }
-            let mut named = self.named.iter().rev();
-            let named = named.find_map(|rules| verdict(rules, path, is_dir));
-            if named == Some(true) {
-                return named;
-            }
-            match self.types.matched(path, is_dir) {
-                Match::Ignore(_) => return Some(true),
-                Match::Whitelist(_) => return Some(false),
-                Match::None => {}
-            }
-            named.or_else(|| (!self.hidden && is_dot(path)).then_some(true))
-        };
-        let directories = below.ancestors().skip(1);
-        let directories = directories.filter(|path| *path != Path::new(""));
-        directories
-            .into_iter()
-            .any(|path| verdict_of(path, true) == Some(true))
-            || verdict_of(below, false) == Some(true)
+    /// The verdict of the files that the user named, if any has one.
+    fn by_named(&self, path: &Path, is_dir: bool) -> Option<bool> {
+        let mut named = self.named.iter().rev();
+        named.find_map(|rules| verdict(rules, path, is_dir))
     }
 
     /// The verdict of the ignore files, if any has one.
@@ -276,12 +268,10 @@ impl Rules {
                 .then(|| verdict(&self.global, path, is_dir))
                 .flatten()
         };
-        let named = || {
-            let mut named = self.named.iter().rev();
-            named.find_map(|rules| verdict(rules, path, is_dir))
-        };
         let found = found.into_iter().flatten().next();
-        found.or_else(global).or_else(named)
+        found
+            .or_else(global)
+            .or_else(|| self.by_named(path, is_dir))
     }
 }
 

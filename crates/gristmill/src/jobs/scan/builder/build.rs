@@ -59,17 +59,7 @@ impl ScanJobBuilder {
     /// The same, but [`ScanBuildError::Pattern`] for a regex that is refused, and [`ScanBuildError::Memory`] for patterns
     /// that would take too much memory.
     pub fn build_or_place(mut self) -> Result<ScanJob, ScanBuildError> {
-        let invalid = |what, fix| {
-            let error = PipelineError::InvalidArgument { what, fix };
-            Err(ScanBuildError::Other(error))
-        };
         let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
-        if table_bytes > MAX_TABLE_BYTES {
-            return invalid(
-                "a table of patterns that is larger than 1 GiB",
-                "allow at most 1 GiB",
-            );
-        }
         let allowed = self.set_bytes.unwrap_or(MAX_SET_BYTES);
         let needed = memory(&self.patterns);
         if needed > allowed {
@@ -83,58 +73,7 @@ impl ScanJobBuilder {
         }
         let settings = self.line_settings();
         let plain = PlainStrings::of(&self.patterns, &settings);
-        if self.all {
-            if settings.boundary.is_some() || (self.regex && plain.is_none()) {
-                return invalid(
-                    "regexes, words or whole lines together with every occurrence",
-                    "ask for every occurrence of fixed strings, or search lines",
-                );
-            }
-            if self.multiline {
-                return invalid(
-                    "every occurrence together with matches that span lines",
-                    "leave one of them out: every occurrence may hold newlines",
-                );
-            }
-            if self.patterns.iter().any(Vec::is_empty) {
-                return invalid(
-                    "an empty pattern, which occurs at every byte",
-                    "give patterns of one byte or more, or search lines",
-                );
-            }
-            if matches!(self.report, Report::Matches | Report::CountMatches)
-                || self.report.is_without()
-                || self.limit.is_some()
-                || self.invert
-                || self.shown.is_any()
-                || self.style.replacement.is_some()
-            {
-                return invalid(
-                    "every occurrence together with a report or limit that is about lines",
-                    "ask for lines, a count, paths or nothing, without a limit",
-                );
-            }
-        } else if !self.regex && !self.multiline && self.patterns.iter().any(|p| p.contains(&b'\n'))
-        {
-            return invalid(
-                "a newline in a pattern, which no line can hold",
-                "give the lines as patterns of their own, or ask for all occurrences",
-            );
-        }
-        if self.style.table {
-            if !matches!(self.report, Report::Lines | Report::Matches) {
-                return invalid(
-                    "a table of counts or paths",
-                    "ask for lines or occurrences, or for rows of text",
-                );
-            }
-            if self.multiline || self.style.replacement.is_some() {
-                return invalid(
-                    "a table of lines together with matches that span lines, or what replaces them",
-                    "ask for rows of text or JSON",
-                );
-            }
-        }
+        self.check(&settings, plain.is_some())?;
         let whole = match plain {
             None if self.multiline => LineMatcher::build_across_lines(
                 &self.patterns,
@@ -186,23 +125,7 @@ impl ScanJobBuilder {
             // As in ripgrep: without a limit, a file is searched to its end, and a NUL there undoes the first line.
             plan.limit = plan.limit.filter(|&limit| limit == 1);
         }
-        let engine = if self.all {
-            Engine::All
-        } else if plan.whole.is_some() {
-            Engine::Whole
-        } else if plan.decides_only() && plan.limit != Some(0) && !plan.invert {
-            // The first match decides, whatever the limit.
-            Engine::Any
-        } else if (plan.report == Report::Count
-            || plan.report.is_without()
-            || (plan.invert && plan.decides_only()))
-            && plan.limit.is_none()
-            && !plan.timed()
-        {
-            Engine::Count
-        } else {
-            Engine::Lines
-        };
+        let engine = engine(&plan, self.all);
         let mode = match engine.mode(&plan) {
             stream::MODE_ALL => ScanMode::All,
             _ => ScanMode::Lines,
@@ -221,5 +144,93 @@ impl ScanJobBuilder {
             set,
             record_words,
         })
+    }
+
+    /// Checks settings that exclude each other. `plain` says whether all patterns are strings.
+    fn check(&self, settings: &LineSettings, plain: bool) -> Result<(), ScanBuildError> {
+        let invalid = |what, fix| {
+            let error = PipelineError::InvalidArgument { what, fix };
+            Err(ScanBuildError::Other(error))
+        };
+        if self.table_bytes > Some(MAX_TABLE_BYTES) {
+            return invalid(
+                "a table of patterns that is larger than 1 GiB",
+                "allow at most 1 GiB",
+            );
+        }
+        if self.all {
+            if settings.boundary.is_some() || (self.regex && !plain) {
+                return invalid(
+                    "regexes, words or whole lines together with every occurrence",
+                    "ask for every occurrence of fixed strings, or search lines",
+                );
+            }
+            if self.multiline {
+                return invalid(
+                    "every occurrence together with matches that span lines",
+                    "leave one of them out: every occurrence may hold newlines",
+                );
+            }
+            if self.patterns.iter().any(Vec::is_empty) {
+                return invalid(
+                    "an empty pattern, which occurs at every byte",
+                    "give patterns of one byte or more, or search lines",
+                );
+            }
+            if matches!(self.report, Report::Matches | Report::CountMatches)
+                || self.report.is_without()
+                || self.limit.is_some()
+                || self.invert
+                || self.shown.is_any()
+                || self.style.replacement.is_some()
+            {
+                return invalid(
+                    "every occurrence together with a report or limit that is about lines",
+                    "ask for lines, a count, paths or nothing, without a limit",
+                );
+            }
+        } else if !self.regex && !self.multiline && self.patterns.iter().any(|p| p.contains(&b'\n'))
+        {
+            return invalid(
+                "a newline in a pattern, which no line can hold",
+                "give the lines as patterns of their own, or ask for all occurrences",
+            );
+        }
+        if self.style.table {
+            if !matches!(self.report, Report::Lines | Report::Matches) {
+                return invalid(
+                    "a table of counts or paths",
+                    "ask for lines or occurrences, or for rows of text",
+                );
+            }
+            if self.multiline || self.style.replacement.is_some() {
+                return invalid(
+                    "a table of lines together with matches that span lines, or what replaces them",
+                    "ask for rows of text or JSON",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What searches by this plan.
+fn engine(plan: &Plan, all: bool) -> Engine {
+    if all {
+        Engine::All
+    } else if plan.whole.is_some() {
+        Engine::Whole
+    } else if plan.decides_only() && plan.limit != Some(0) && !plan.invert {
+        // The first match decides, whatever the limit.
+        Engine::Any
+    } else if (plan.report == Report::Count
+        || plan.report.is_without()
+        || (plan.invert && plan.decides_only()))
+        && plan.limit.is_none()
+        && !plan.timed()
+    {
+        Engine::Count
+    } else {
+        Engine::Lines
     }
 }

@@ -46,14 +46,14 @@ pub(super) fn finding(style: &Style, shown: &Shown<'_>, rows: &mut Vec<u8>) {
     rows.push(b'\n');
 }
 
-/// Appends the number of a file's style.
+/// Appends a file's path, and how many findings it has.
 pub(super) fn count(style: &Style, path: &Path, count: u64, rows: &mut Vec<u8>) {
     path_and_end(style, path, b":", rows);
     number(rows, "", count);
     rows.push(b'\n');
 }
 
-/// Appends the path of a file with style.
+/// Appends the path of a file that has findings.
 pub(super) fn path(style: &Style, path: &Path, rows: &mut Vec<u8>) {
     path_and_end(style, path, b"\n", rows);
 }

@@ -65,6 +65,7 @@ fn part(whole: &SharePart, begin: usize, end: usize) -> SharePart {
             begin: begin as u64,
             end: end as u64,
             size: whole.size,
+            modified: whole.modified,
         }),
         ..whole.clone()
     }
@@ -148,7 +149,7 @@ fn a_part_of_a_file_that_has_changed_or_of_a_job_of_whole_files_fails() {
     );
 
     let mut changed = part(&found, 5000, 10_000);
-    changed.modified -= 1;
+    changed.part.as_mut().unwrap().modified -= 1;
     let (none, failed) = rows(job(&given, None), 4096, changed);
     assert!(
         none.is_empty() && failed[0].contains("was changed"),

@@ -1,7 +1,8 @@
 //! Paths as URI references (RFC 3986).
 
-/// The URI of a path that does not begin with `./`: relative to the current directory if the path is, and else with the scheme `file`. Each byte that is
-/// not a letter, a digit or one of `-._~/` is percent-encoded, so that paths that are not UTF-8 have a URI, too.
+/// The URI of a path that does not begin with `./`: relative to the current directory if the path is, and else with the
+/// scheme `file`. Each byte that is not a letter, a digit or one of `-._~/` is percent-encoded, so that paths that are
+/// not UTF-8 have a URI, too.
 pub(super) fn of(path: &[u8]) -> String {
     use std::fmt::Write;
     let mut uri = String::with_capacity(path.len() + 16);
