@@ -201,7 +201,7 @@ impl Literals {
     }
 
     /// The bytes of pattern `number`, in lower case where case is folded; none if there is none.
-    pub(crate) fn pattern(&self, number: u32) -> &[u8] {
+    pub fn pattern(&self, number: u32) -> &[u8] {
         self.stored.view().pattern(number)
     }
 

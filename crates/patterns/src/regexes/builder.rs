@@ -223,7 +223,7 @@ fn mark(hir: &Hir, required: &mut Option<Required>, gated: usize) -> Option<Mark
 }
 
 /// What a rule that has a mark is found by.
-fn gated_rule((number, rule): (usize, &Rule)) -> Option<Gated<'_>> {
+pub(super) fn gated_rule((number, rule): (usize, &Rule)) -> Option<Gated<'_>> {
     let (mark, required) = (rule.mark?, rule.required()?);
     let literals =
         (!required.literals.is_empty()).then_some((&required.literals[..], required.fold));
