@@ -116,7 +116,7 @@ impl Mill {
         let started = Instant::now();
         let settings = &self.settings;
         let backend = &*settings.backend.backend;
-        let (jobs, mut outputs) = Jobs::new(tasks)?;
+        let (jobs, mut outputs) = Jobs::new(tasks, backend.device().is_some())?;
         let jobs = Arc::new(jobs);
         let chunk_bytes = settings.chunk_bytes.unwrap_or(jobs.chunk_bytes);
         check_chunk_bytes(chunk_bytes)?;
@@ -227,7 +227,7 @@ impl Mill {
         )?;
         jobs.prepare(&kernel)?;
         let recorder = control.take_log().map(|log| {
-            let opcodes = jobs.iter().map(|running| running.job.opcode());
+            let opcodes = jobs.iter().map(|running| running.opcode());
             let programs = kernel.programs();
             let about = LoggedKernel {
                 backend: backend.name().to_owned(),
@@ -281,6 +281,7 @@ impl Mill {
                 bytes: counted(&running.bytes),
                 chunks: counted(&running.chunks),
                 rows_bytes: written.bytes,
+                parts: running.rest.as_ref().map(|rest| rest.explain_parts()),
                 output: written.result,
             })
             .collect();
