@@ -18,6 +18,29 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// Who computes digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    /// The kernel's own opcode, on any back end.
+    Everywhere,
+    /// A device one of them, and the host the others; or the processor's threads.
+    Shared,
+    /// The processor's threads alone.
+    OnCpu,
+}
+
+impl Runs {
+    /// Why no device computes them, if none does.
+    fn needs_cpu(self) -> Option<&'static str> {
+        (self == Self::OnCpu).then_some(NO_DEVICE)
+    }
+
+    /// Why no log keeps them, if none does.
+    fn needs_no_log(self) -> Option<&'static str> {
+        (self != Self::Everywhere).then_some(NO_LOG)
+    }
+}
+
 /// Flags of `gristmill digest`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DigestArgs {
@@ -68,7 +91,8 @@ struct FormArgs {
 
 /// Why a device does not compute digests.
 const NO_DEVICE: &str =
-    "a device computes BLAKE3 or CRC-32C, and no other digest beside them; use --backend cpu, or give --algorithm blake3 or crc32c";
+    "a device computes BLAKE3 or CRC-32C, and the host other digests beside them; use --backend cpu, or give --algorithm \
+     blake3 or crc32c, alone or beside others";
 
 /// Why a log does not keep digests.
 const NO_LOG: &str =
@@ -159,17 +183,31 @@ impl DigestArgs {
         }
     }
 
-    /// The mill. Devices, and logs of a run, have the kernel's own opcodes alone.
+    /// The mill. Logs of a run have the kernel's own opcodes alone; of others a device does a part at most. `algorithms`
+    /// are those of all files, if these have the same.
     fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
-        let built_in = algorithms.is_some_and(|these| these.stream_job().is_some());
-        if built_in && !self.manifest.cuts_files() {
+        let runs = algorithms.map_or(Runs::OnCpu, |these| self.runs(&these));
+        if runs == Runs::Everywhere {
             return self.engine.mill(ordered);
         }
         if self.report.record.is_some() {
             return Err(NO_LOG.into());
         }
-        self.engine
-            .mill_on_cpu(ordered, Decode::default(), NO_DEVICE)
+        match runs {
+            Runs::Shared => self.engine.mill_shared(ordered, Decode::default()),
+            _ => (self.engine).mill_on_cpu(ordered, Decode::default(), NO_DEVICE),
+        }
+    }
+
+    /// Who computes these digests, and the cuts of chunks if these are asked for.
+    fn runs(&self, algorithms: &Algorithms) -> Runs {
+        match () {
+            () if algorithms.stream_job().is_some() && !self.manifest.cuts_files() => {
+                Runs::Everywhere
+            }
+            () if algorithms.on_device().is_some() => Runs::Shared,
+            () => Runs::OnCpu,
+        }
     }
 }
 
@@ -225,8 +263,7 @@ fn write_manifest(
 struct DigestShare {
     job: Arc<DigestJob>,
     rows: Rows,
-    /// Whether the kernel's own opcode computes them.
-    built_in: bool,
+    runs: Runs,
 }
 
 impl DigestArgs {
@@ -243,10 +280,12 @@ impl DigestArgs {
     pub fn share(&self, roots: &[PathBuf]) -> Result<Box<dyn Share>, String> {
         let algorithms = self.algorithms().unwrap_or(Algorithm::Blake3.into());
         if let Some(rows) = self.manifest.rows(self.rows.asked_format()) {
-            let built_in = algorithms.stream_job().is_some() && !self.manifest.cuts_files();
+            let runs = self.runs(&algorithms);
             return Ok(Box::new(ManifestShare {
                 output: self.manifest.open(&rows, algorithms, roots)?,
-                needs: (!built_in).then_some((NO_DEVICE, NO_LOG)),
+                shared: runs == Runs::Shared,
+                no_device: runs.needs_cpu(),
+                no_log: runs.needs_no_log(),
             }));
         }
         let format = self.format()?;
@@ -254,7 +293,7 @@ impl DigestArgs {
         Ok(Box::new(DigestShare {
             job: Arc::new(DigestJob::new(algorithms, rows)),
             rows: self.rows.open(format, || Ok(digest_schema()))?,
-            built_in: algorithms.stream_job().is_some(),
+            runs: self.runs(&algorithms),
         }))
     }
 }
@@ -274,11 +313,15 @@ impl Share for DigestShare {
     }
 
     fn needs_cpu(&self) -> Option<&'static str> {
-        (!self.built_in).then_some(NO_DEVICE)
+        self.runs.needs_cpu()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.runs == Runs::Shared
     }
 
     fn needs_no_log(&self) -> Option<&'static str> {
-        (!self.built_in).then_some(NO_LOG)
+        self.runs.needs_no_log()
     }
 }
 
@@ -297,7 +340,8 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
         ..args.report.clone()
     };
     // Verdicts come in the list's order, so that they can be read beside the list.
-    let mill = args.mill(true, algorithms)?;
+    // Where rows may have several algorithms, each file is hashed as its row says, which no device does.
+    let mill = args.mill(true, algorithms.filter(|these| these.len() == 1))?;
     let live = signals::list(list)?;
     let reader = BufReader::new(live.clone());
     let (job, source) = DigestJob::check(reader, list.to_owned(), algorithms, rows);

@@ -139,8 +139,12 @@ fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
 /// A manifest beside other jobs.
 pub struct ManifestShare {
     pub output: ManifestOutput,
-    /// Why no device runs the job, and no log keeps it, if that is so.
-    pub needs: Option<(&'static str, &'static str)>,
+    /// Whether a device does a part of the job at most.
+    pub shared: bool,
+    /// Why no device runs the job, if none does.
+    pub no_device: Option<&'static str>,
+    /// Why no log keeps the job, if none does.
+    pub no_log: Option<&'static str>,
 }
 
 impl Share for ManifestShare {
@@ -162,11 +166,15 @@ impl Share for ManifestShare {
     }
 
     fn needs_cpu(&self) -> Option<&'static str> {
-        self.needs.map(|(why, _)| why)
+        self.no_device
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
     }
 
     fn needs_no_log(&self) -> Option<&'static str> {
-        self.needs.map(|(_, why)| why)
+        self.no_log
     }
 }
 

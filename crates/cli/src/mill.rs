@@ -112,6 +112,9 @@ fn start(
             let refusal = format!("`+ {name}`: {why}");
             args.engine.mill_on_cpu(ordered, decode, &refusal)?
         }
+        None if shares.iter().any(|(_, share)| share.is_shared()) => {
+            args.engine.mill_shared(ordered, decode)?
+        }
         None => args.engine.mill_that_decodes(ordered, decode)?,
     };
     let source = args.source.source()?;

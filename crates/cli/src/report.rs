@@ -120,6 +120,15 @@ pub fn text(report: &RunReport) -> String {
             );
         }
     }
+    for job in &report.jobs {
+        if let Some(parts) = &job.parts {
+            let name = match report.jobs.len() {
+                1 => String::new(),
+                _ => format!("{}: ", job.name),
+            };
+            line("parts", format!("{name}{parts}"));
+        }
+    }
     line(
         "by call",
         format!(

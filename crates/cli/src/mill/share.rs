@@ -28,6 +28,10 @@ pub trait Share {
     fn needs_cpu(&self) -> Option<&'static str> {
         None
     }
+    /// Whether a device does a part of the job at most, and the host the rest.
+    fn is_shared(&self) -> bool {
+        false
+    }
     /// Why no log keeps the job, and what to do, if none does.
     fn needs_no_log(&self) -> Option<&'static str> {
         None

@@ -22,14 +22,6 @@ pub const NOTHING_SEARCHED: &str =
     "no files were searched: there is none, or all are hidden or ignored; name files, or give \
                                     --hidden or --no-ignore";
 
-/// Why no device searches for every match of a regex, or shows the bytes around matches.
-pub fn no_device(args: &ScanArgs) -> &'static str {
-    match args.context_bytes {
-        None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
-        Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
-    }
-}
-
 /// Why no log keeps that search.
 pub const NO_LOG: &str =
     "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or search for \
@@ -71,8 +63,8 @@ pub trait Search: gristmill::jobs::Job {
     fn engine_report(&self) -> String;
     /// What is expected to cost most, if that is known.
     fn costs(&self) -> Option<String>;
-    /// Whether the host searches by itself.
-    fn searches_on_host(&self) -> bool;
+    /// Whether a device searches for all by itself.
+    fn searches_on_device(&self) -> bool;
     /// What failed on the host, as it is told.
     fn take_failures(&self) -> Vec<String>;
 }
@@ -102,8 +94,8 @@ impl Search for ScanJob {
         None
     }
 
-    fn searches_on_host(&self) -> bool {
-        self.searches_on_host()
+    fn searches_on_device(&self) -> bool {
+        !self.searches_on_host()
     }
 
     fn take_failures(&self) -> Vec<String> {
@@ -136,7 +128,7 @@ impl Search for SweepJob {
         self.costs()
     }
 
-    fn searches_on_host(&self) -> bool {
+    fn searches_on_device(&self) -> bool {
         false
     }
 
@@ -168,7 +160,7 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let mill = args.engine.mill_on_cpu(ordered, decode, no_device(args))?;
+            let mill = args.engine.mill_shared(ordered, decode)?;
             if args.ends.record.is_some() {
                 return Err(NO_LOG.into());
             }
@@ -247,7 +239,7 @@ fn search<J: Search + 'static>(
         let mut text = report::text(&ended.report);
         text += &match &ended.report.device {
             // A device has no other engine.
-            Some(_) if !job.searches_on_host() => {
+            Some(_) if job.searches_on_device() => {
                 report::line("search", "aho-corasick table on the device")
             }
             _ => plan(&*job, asked.loaded.as_ref()),

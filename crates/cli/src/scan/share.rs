@@ -121,12 +121,12 @@ impl ScanArgs {
                 args,
                 rows,
                 started,
-                no_device: None,
+                shared: false,
                 no_log: None,
             }),
             Job::Sweep(job) => Box::new(SearchShare {
                 job: Arc::new(*job),
-                no_device: Some(search::no_device(&args)),
+                shared: true,
                 args,
                 rows,
                 started,
@@ -142,7 +142,8 @@ struct SearchShare<J> {
     args: ScanArgs,
     rows: Rows,
     started: Instant,
-    no_device: Option<&'static str>,
+    /// Whether a device does a part of the search at most.
+    shared: bool,
     no_log: Option<&'static str>,
 }
 
@@ -169,8 +170,8 @@ impl<J: Search + 'static> Share for SearchShare<J> {
         Some(self.job.found())
     }
 
-    fn needs_cpu(&self) -> Option<&'static str> {
-        self.no_device
+    fn is_shared(&self) -> bool {
+        self.shared
     }
 
     fn needs_no_log(&self) -> Option<&'static str> {
@@ -235,8 +236,8 @@ impl Share for FindingsShare {
         Some(found)
     }
 
-    fn needs_cpu(&self) -> Option<&'static str> {
-        Some(rules::NO_DEVICE)
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn needs_no_log(&self) -> Option<&'static str> {
