@@ -121,12 +121,12 @@ pub fn text(report: &RunReport) -> String {
         }
     }
     for job in &report.jobs {
-        if let Some(parts) = &job.parts {
+        if let Some(divided) = &job.divided {
             let name = match report.jobs.len() {
                 1 => String::new(),
                 _ => format!("{}: ", job.name),
             };
-            line("parts", format!("{name}{parts}"));
+            line("divided", format!("{name}{divided}"));
         }
     }
     line(

@@ -171,6 +171,16 @@ impl StreamJob {
         }
     }
 
+    /// The opcode of which a device does a part at most: a user's, and the search for lines that match regexes. `None` of
+    /// those that a device runs as a whole.
+    pub fn divisible(&self) -> Option<Arc<dyn StreamOpcode>> {
+        match self {
+            StreamJob::Custom(_, opcode) => Some(Arc::clone(opcode)),
+            StreamJob::Scan(set) if set.line_settings().is_some() => Some(Arc::clone(set) as _),
+            _ => None,
+        }
+    }
+
     /// Runs the opcode on the CPU over `bytes`, a chunk's own bytes; `records` must be empty.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ mod x86;
 pub use backtrack::{Backtracker, Told};
 pub use builder::RegexSetBuilder;
 pub use error::RegexSetError;
-pub use near::NearLiterals;
+pub use near::{line_literals, NearLiterals};
 pub use plan::RegexPlan;
 pub use size::of_automaton as most_memory;
 pub use smart::smart_case;

@@ -95,7 +95,7 @@ impl Search for ScanJob {
     }
 
     fn searches_on_device(&self) -> bool {
-        !self.searches_on_host()
+        !self.searches_on_host() && !self.is_shared()
     }
 
     fn take_failures(&self) -> Vec<String> {
@@ -154,6 +154,8 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
                 let refusal =
                     "a device finds no match that spans lines; use --backend cpu, or leave -U out";
                 args.engine.mill_on_cpu(ordered, decode, refusal)?
+            } else if job.is_shared() {
+                args.engine.mill_shared(ordered, decode)?
             } else {
                 args.engine.mill_that_decodes(ordered, decode)?
             };

@@ -281,7 +281,7 @@ impl Mill {
                 bytes: counted(&running.bytes),
                 chunks: counted(&running.chunks),
                 rows_bytes: written.bytes,
-                parts: running.rest.as_ref().map(|rest| rest.explain_parts()),
+                divided: running.rest.as_ref().map(|rest| rest.explain_parts()),
                 output: written.result,
             })
             .collect();

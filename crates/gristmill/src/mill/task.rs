@@ -208,11 +208,11 @@ impl Jobs {
             number += u32::from(task.needs.stream_job.is_some());
             outputs.push(task.output);
             let (mut stream_job, mut rest) = (task.needs.stream_job, None);
-            if let (Some(StreamJob::Custom(_, opcode)), true) = (&stream_job, on_device) {
+            let divisible = stream_job.as_ref().and_then(StreamJob::divisible);
+            if let Some(opcode) = divisible.filter(|_| on_device) {
                 if let Some(part) = opcode.device_part()? {
                     jobs.record_words = jobs.record_words.max(words_of_part(&part));
-                    rest = Some(Arc::clone(opcode));
-                    stream_job = Some(part);
+                    (rest, stream_job) = (Some(opcode), Some(part));
                 }
             }
             jobs.all.push(Running {

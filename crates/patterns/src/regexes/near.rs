@@ -2,13 +2,15 @@
 //!
 //! Every match of a regex that has literals contains one of them, so that it is enough to be told where they are: of all
 //! places, or of more. Marks, which a set of its own uses to look for literals at fewer places, are not needed for these
-//! regexes. Regexes without literals are searched for here in all of the text, by their marks, or alone.
+//! regexes. Of lines that match regexes, too, each holds a literal ([`line_literals`]). Regexes without literals are searched for here in all of the text, by their marks, or alone.
 
 use super::bits::Unit;
 use super::builder::gated_rule;
 use super::gates::{Gated, Gates};
-use super::{Hit, Part, RegexSet, RegexSetCache};
-use std::collections::BTreeMap;
+use super::smart::smart_case;
+use super::{Hit, Part, RegexSet, RegexSetBuilder, RegexSetCache};
+use crate::{Case, LineSettings};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What [`RegexSet::find_near`] must be told of, made by [`RegexSet::near`].
 #[derive(Debug)]
@@ -40,6 +42,45 @@ impl NearLiterals {
     pub fn others(&self) -> &[usize] {
         &self.others
     }
+}
+
+/// Strings of which each line holds one in which a pattern matches, and whether ASCII letters of them stand for either
+/// case; then they are small ones. `settings` say how the patterns are read. `None` if some pattern needs none that is
+/// rare, or does not parse.
+pub fn line_literals<P: AsRef<[u8]>>(
+    patterns: &[P],
+    settings: &LineSettings,
+) -> Option<(Vec<Vec<u8>>, bool)> {
+    let texts = patterns.iter().map(|pattern| {
+        let text = std::str::from_utf8(pattern.as_ref()).ok()?;
+        Some(match settings.fixed_strings {
+            true => regex_syntax::escape(text),
+            false => text.to_owned(),
+        })
+    });
+    let texts: Vec<String> = texts.collect::<Option<_>>()?;
+    let fold = match settings.case {
+        Case::Smart => smart_case(patterns, settings),
+        case => case == Case::Insensitive,
+    };
+    let set = RegexSetBuilder::new()
+        .case_insensitive(fold)
+        .unicode(settings.unicode)
+        .multi_line(true)
+        .size_limit(settings.size_limit)
+        .build(&texts)
+        .ok()?;
+    let near = set.near();
+    if !near.others.is_empty() {
+        return None;
+    }
+    let fold = near.literals().any(|(_, fold)| fold);
+    let literals = near.literals().map(|(literal, _)| match fold {
+        true => literal.to_ascii_lowercase(),
+        false => literal.to_vec(),
+    });
+    let literals: BTreeSet<Vec<u8>> = literals.collect();
+    Some((literals.into_iter().collect(), fold))
 }
 
 impl NearLiteral {
