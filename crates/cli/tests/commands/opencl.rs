@@ -97,17 +97,6 @@ fn every_command_answers_as_on_the_processor() {
         ],
         &[
             "scan",
-            "--all",
-            "--json",
-            "--context-bytes",
-            "9",
-            "needle",
-            "--sort",
-            "path",
-            ".",
-        ],
-        &[
-            "scan",
             "--rules",
             "../rules.txt",
             "--json",
@@ -169,7 +158,7 @@ fn stats_tell_what_the_device_did_and_what_the_host() {
         ),
         "{of_regexes}"
     );
-    let of_lines = divided(&["scan", "-c", "need[a-z]e"]);
+    let of_lines = divided(&["scan", "-c", "-a", "need[a-z]e"]);
     assert!(of_lines.contains("lines that hold one"), "{of_lines}");
 }
 
