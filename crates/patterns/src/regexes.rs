@@ -451,6 +451,35 @@ impl RegexSetCache {
     }
 }
 
+/// Regexes that are found in all ways, for the tests of the modules.
+#[cfg(test)]
+const MIXED: [&str; 6] = [
+    r"(?i)[\w.-]{0,50}?(?:secret|key)[ \w.-]{0,20}(?:=|:=|,)['\s]{0,5}([a-z0-9]{10,16})(?:['\s;]|$)",
+    r"\bkey-[0-9a-f]{16}\b",
+    r"[0-9]{15}[|%][a-z_-]{27}",
+    r"sk_[A-Za-z0-9]{9,}",
+    r"curl\b.*\n",
+    r"[0-9a-f]{40}",
+];
+
+/// A text of up to `most` words and digits near which [`MIXED`] matches.
+#[cfg(test)]
+fn mixed(random: &mut fastrand::Rng, most: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    for _ in 0..random.usize(..most) {
+        let parts: [&[u8]; 12] = [
+            b"secret", b"KEY", b" = ", b",'", b"key-", b"sk_", b"curl ", b"\n", b"|", b"\xE9",
+            b"'", b"%",
+        ];
+        text.extend(*random.choice(&parts).unwrap());
+        let digits = random.choice([&b"0123456789abcdef"[..], b"0123456789", b"az_-"]);
+        let digits = digits.unwrap();
+        let count = random.usize(..44);
+        text.extend((0..count).map(|_| *random.choice(digits).unwrap()));
+    }
+    text
+}
+
 /// What a regex means, for the tests of the modules.
 #[cfg(test)]
 fn parsed(pattern: &str) -> regex_syntax::hir::Hir {

@@ -172,37 +172,19 @@ impl RegexSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regexes::{mixed, MIXED};
 
     #[test]
     fn what_is_near_literals_is_what_the_set_finds_itself() {
-        let patterns = [
-            r"(?i)[\w.-]{0,50}?(?:secret|key)[ \w.-]{0,20}(?:=|:=|,)['\s]{0,5}([a-z0-9]{10,16})(?:['\s;]|$)",
-            r"\bkey-[0-9a-f]{16}\b",
-            r"[0-9]{15}[|%][a-z_-]{27}",
-            r"sk_[A-Za-z0-9]{9,}",
-            r"curl\b.*\n",
-            r"[0-9a-f]{40}",
-            r"(?s)secret.*?sk_",
-            r"\n",
-        ];
+        let others = [r"(?s)secret.*?sk_", r"\n"];
+        let patterns = [&MIXED[..], &others].concat();
         let set = RegexSet::new(&patterns).unwrap();
         let near = set.near();
         assert_eq!(near.others(), [2, 5, 7]);
         let seed = gristmill_testing::seed("GRISTMILL_NEAR_SEED");
         let mut random = fastrand::Rng::with_seed(seed);
         for _ in 0..300 {
-            let mut text = Vec::new();
-            for _ in 0..random.usize(..1500) {
-                let parts: [&[u8]; 12] = [
-                    b"secret", b"KEY", b" = ", b",'", b"key-", b"sk_", b"curl ", b"\n", b"|",
-                    b"\xE9", b"'", b"%",
-                ];
-                text.extend(*random.choice(&parts).unwrap());
-                let digits = random.choice([&b"0123456789abcdef"[..], b"0123456789", b"az_-"]);
-                let digits = digits.unwrap();
-                let count = random.usize(..44);
-                text.extend((0..count).map(|_| *random.choice(digits).unwrap()));
-            }
+            let text = mixed(&mut random, 1500);
             let start = random.usize(..=text.len());
             let end = random.usize(start..=text.len());
             let part = Part {
