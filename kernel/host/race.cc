@@ -4,8 +4,10 @@
 //
 //   race IMAGES SLOTS SEED     (compiled with -DGM_LANES=L -DGM_GROUPS=G -DGM_LAUNCHES=C)
 //
-// IMAGES holds little-endian words: for the jobs SCAN (of the pattern "ab"), HISTOGRAM, LINES and CRC32C, and for a
-// program, the length of its image and the image. The program counts newlines and each 'a', and emits every newline.
+// IMAGES holds little-endian words: for the jobs SCAN (of the pattern "ab"), HISTOGRAM, LINES, CRC32C and BLAKE3, and
+// for a program, the length of its image and the image. The program counts newlines and each 'a', and emits every
+// newline. Behind them come chunks for BLAKE3: how many, and of each its offset, its length in bytes, how many parts it
+// has, whether the first is a root, its bytes, filled up to whole words, and its parts.
 // crates/megakernel/tests/race.rs writes it, compiles this file and runs it.
 
 #include "../host.h"
@@ -68,20 +70,23 @@ static inline void ordered_store(gm_u32 *p, gm_u32 value)
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <random>
 #include <string>
 
 namespace {
 
 const gm_u32 SLOTS = 16;
-const gm_u32 CHUNK_BYTES = 200;
-const gm_u32 CHUNK_STRIDE = 256;
+const gm_u32 CHUNK_BYTES = 3100; // three leaves of BLAKE3 and a part of one
+const gm_u32 CHUNK_STRIDE = 3136;
+const gm_u32 MOST_BYTES = 200; // in chunks of the other opcodes
 const gm_u32 RECORD_WORDS = 512;
 const gm_u32 TENANTS = 2;
 const gm_u32 OBSERVABLES = 16;
 const gm_u32 DEBUG_RECORDS = 8;
 const gm_u32 IO_SLOTS = 2;
 const gm_u32 WORKERS = GM_GROUPS * GM_LAUNCHES;
+const gm_u32 JOBS = 5;
 const gm_u32 PROGRAM_OPCODE = GM_OP_TENANT_BASE + 7;
 
 const gm_u32 PUBLISHED = 1;
@@ -163,34 +168,63 @@ class Shared {
     }
 };
 
-// Images, one behind the other, and the list of jobs that the launch parameters point to.
-std::vector<gm_u32> read_tables(const char *path, Shared &shared)
+// A chunk for BLAKE3.
+struct Leaves {
+    gm_u32 offset;
+    std::vector<gm_u8> bytes;
+    gm_u32 root;
+    std::vector<gm_u32> parts;
+};
+
+std::vector<gm_u32> read_words(FILE *file, gm_u32 count)
+{
+    std::vector<gm_u32> words(count);
+    if (std::fread(words.data(), 4, count, file) != count)
+        fail("the images end early");
+    return words;
+}
+
+std::vector<Leaves> read_leaves(FILE *file)
+{
+    std::vector<Leaves> all(read_words(file, 1)[0]);
+    for (Leaves &one : all) {
+        std::vector<gm_u32> head = read_words(file, 4);
+        one.offset = head[0];
+        one.root = head[3];
+        std::vector<gm_u32> bytes = read_words(file, (head[1] + 3) / 4);
+        one.bytes.resize(head[1]);
+        if (!one.bytes.empty())
+            std::memcpy(one.bytes.data(), bytes.data(), head[1]);
+        one.parts = read_words(file, head[2] * GM_STREAM_BLAKE3_VALUE_WORDS);
+    }
+    return all;
+}
+
+// Images, one behind the other, and the list of jobs that the launch parameters point to; and the chunks for BLAKE3.
+std::vector<gm_u32> read_tables(const char *path, Shared &shared, std::vector<Leaves> &leaves)
 {
     std::vector<gm_u32> tables;
-    gm_u32 jobs[5] = {4};
+    gm_u32 jobs[1 + JOBS] = {JOBS};
     FILE *file = std::fopen(path, "rb");
     if (!file)
         fail("the images cannot be read");
-    for (gm_u32 image = 0; image < 5; image++) {
-        gm_u32 len = 0;
-        if (std::fread(&len, 4, 1, file) != 1)
-            fail("an image is missing");
+    for (gm_u32 image = 0; image <= JOBS; image++) {
         gm_u32 begin = (gm_u32)tables.size();
-        tables.resize(begin + len);
-        if (std::fread(tables.data() + begin, 4, len, file) != len)
-            fail("an image is cut off");
-        if (image < 4) {
+        std::vector<gm_u32> words = read_words(file, read_words(file, 1)[0]);
+        tables.insert(tables.end(), words.begin(), words.end());
+        if (image < JOBS) {
             jobs[1 + image] = begin;
         } else {
             gm_u32 *entry = shared.at(GM_LAUNCH_PROGRAMS) + PROGRAM_OPCODE % GM_DIRECTORY_ENTRIES * GM_DIRECTORY_WORDS;
             entry[GM_DIRECTORY_OPCODE] = PROGRAM_OPCODE;
             entry[GM_DIRECTORY_IMAGE] = begin;
-            entry[GM_DIRECTORY_LONGEST] = CHUNK_BYTES;
+            entry[GM_DIRECTORY_LONGEST] = MOST_BYTES;
         }
     }
+    leaves = read_leaves(file);
     std::fclose(file);
     shared.set(GM_LAUNCH_JOBS, (gm_u32)tables.size());
-    tables.insert(tables.end(), jobs, jobs + 5);
+    tables.insert(tables.end(), jobs, jobs + 1 + JOBS);
     return tables;
 }
 
@@ -198,7 +232,8 @@ std::vector<gm_u32> read_tables(const char *path, Shared &shared)
 // uses it without an atomic access, although the real one does not: only then is a missing order a race.
 class Host {
   public:
-    Host(Shared &shared, Chunks &chunks, gm_u32 seed) : shared_(shared), chunks_(chunks), random_(seed)
+    Host(Shared &shared, Chunks &chunks, const std::vector<Leaves> &leaves, gm_u32 seed)
+        : shared_(shared), chunks_(chunks), leaves_(leaves), random_(seed)
     {
         for (gm_u32 slot = 0; slot < SLOTS; slot++)
             free_.push_back(slot);
@@ -282,6 +317,7 @@ class Host {
   private:
     Shared &shared_;
     Chunks &chunks_;
+    const std::vector<Leaves> &leaves_;
     std::mt19937 random_;
     std::vector<gm_u32> free_;
     Expected expected_[SLOTS];
@@ -414,7 +450,10 @@ class Host {
     gm_u32 over_chunk(gm_u32 slot, gm_u32 &tenant, gm_u32 *args, Expected &expected)
     {
         gm_u8 *own = &chunks_.bytes[slot * CHUNK_STRIDE];
-        gm_u32 len = below(CHUNK_BYTES + 1);
+        gm_u32 job = below(JOBS + 1);
+        if (job == 4)
+            return over_leaves(slot, own, args, expected);
+        gm_u32 len = below(MOST_BYTES + 1);
         gm_u32 counts[256] = {};
         gm_u32 crc = 0xFFFFFFFF;
         std::vector<gm_u32> matches;
@@ -431,8 +470,7 @@ class Host {
                 crc = crc >> 1 ^ (crc & 1 ? 0x82F63B78 : 0);
         }
         gm_sys_store_release(&chunks_.states[slot], GM_CHUNK_LENT);
-        gm_u32 job = below(5);
-        if (job == 4) {
+        if (job == JOBS) {
             tenant = 0;
             args[GM_PROGRAM_ARG_CHUNK_AFTER] = slot;
             args[GM_PROGRAM_ARG_LEN] = len;
@@ -462,6 +500,24 @@ class Host {
             expected.results = {~crc};
             return GM_OP_CRC32C;
         }
+    }
+
+    // BLAKE3 over one of the chunks whose parts are known.
+    gm_u32 over_leaves(gm_u32 slot, gm_u8 *own, gm_u32 *args, Expected &expected)
+    {
+        const Leaves &one = leaves_[below((gm_u32)leaves_.size())];
+        for (size_t i = 0; i < one.bytes.size(); i++)
+            own[i] = one.bytes[i];
+        gm_sys_store_release(&chunks_.states[slot], GM_CHUNK_LENT);
+        args[GM_STREAM_ARG_CHUNK] = slot;
+        args[GM_STREAM_ARG_LEN] = (gm_u32)one.bytes.size();
+        args[GM_STREAM_ARG_JOB] = 4;
+        args[GM_STREAM_ARG_OFFSET_LO] = one.offset;
+        gm_u32 parts = (gm_u32)one.parts.size() / GM_STREAM_BLAKE3_VALUE_WORDS;
+        expected.results = {0, parts, one.root};
+        expected.records = (gm_u32)one.parts.size() / 2;
+        expected.area = one.parts;
+        return GM_OP_BLAKE3;
     }
 };
 
@@ -493,7 +549,8 @@ int main(int argc, char **argv)
     if (argc != 4)
         fail("usage: race IMAGES SLOTS SEED");
     Shared shared;
-    std::vector<gm_u32> tables = read_tables(argv[1], shared);
+    std::vector<Leaves> leaves;
+    std::vector<gm_u32> tables = read_tables(argv[1], shared, leaves);
     Chunks chunks;
     std::vector<gm_u32> state(GM_STATE_SLOTS + 4 * SLOTS + WORKERS * RECORD_WORDS);
     gm_u32 *log = shared.at(GM_LAUNCH_DEBUG);
@@ -508,7 +565,7 @@ int main(int argc, char **argv)
     for (gm_u32 word = 0, next = 4; word < GM_IO_SLOT_WORDS; word++)
         if (word != GM_IO_STATUS)
             ordered[next++] = {io + word, io + IO_SLOTS * GM_IO_SLOT_WORDS, GM_IO_SLOT_WORDS};
-    Host host(shared, chunks, (gm_u32)std::strtoul(argv[3], nullptr, 10));
+    Host host(shared, chunks, leaves, (gm_u32)std::strtoul(argv[3], nullptr, 10));
     std::vector<std::thread> launch_groups;
     for (gm_u32 number = 0; number < GM_LAUNCHES; number++)
         launch_groups.emplace_back([&, number] { run_launch_group(number, shared, chunks, state, tables); });

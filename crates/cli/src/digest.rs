@@ -68,7 +68,8 @@ struct FormArgs {
 
 /// Why a device does not compute digests.
 const NO_DEVICE: &str =
-    "a device computes BLAKE3 or CRC-32C, and no other digest beside them; use --backend cpu, or give --algorithm blake3 or crc32c";
+    "a device computes BLAKE3 or CRC-32C, and the host other digests beside them; use --backend cpu, or give --algorithm \
+     blake3 or crc32c, alone or beside others";
 
 /// Why a log does not keep digests.
 const NO_LOG: &str =
@@ -159,12 +160,13 @@ impl DigestArgs {
         }
     }
 
-    /// What the processor alone computes, and no log keeps: devices, and logs of a run, have the kernel's own opcodes
-    /// alone.
+    /// What bounds a run with these digests; `None` where the kernel's own opcode makes them, on any back end. `algorithms`
+    /// are those of all files, if these have the same.
     fn limits(&self, algorithms: Option<Algorithms>) -> Option<Limits> {
+        let one_part = algorithms.is_some_and(|these| these.on_device().is_some());
         let built_in = algorithms.is_some_and(|these| these.stream_job().is_some());
         (!built_in || self.manifest.cuts_files()).then_some(Limits {
-            no_device: NO_DEVICE,
+            no_device: (!one_part).then_some(NO_DEVICE),
             no_log: NO_LOG,
         })
     }
@@ -174,7 +176,7 @@ impl DigestArgs {
         match self.limits(algorithms) {
             None => self.engine.mill(ordered),
             Some(limits) if self.report.record.is_some() => Err(limits.no_log.into()),
-            Some(limits) => (self.engine).mill_on_cpu(ordered, Decode::default(), limits.no_device),
+            Some(limits) => limits.mill(&self.engine, ordered, Decode::default()),
         }
     }
 }
@@ -291,7 +293,8 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
     let mut output = args.rows.open(format, || Ok(check_schema()))?;
     let report = args.report.with_rows(output.destination());
     // Verdicts come in the list's order, so that they can be read beside the list.
-    let mill = args.mill(true, algorithms)?;
+    // Where rows may have several algorithms, each file is hashed as its row says, which no device does.
+    let mill = args.mill(true, algorithms.filter(|these| these.len() == 1))?;
     let live = signals::list(list)?;
     let reader = BufReader::new(live.clone());
     let (job, source) = DigestJob::check(reader, list.to_owned(), algorithms, rows);

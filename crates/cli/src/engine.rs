@@ -125,13 +125,23 @@ impl BackendArgs {
     /// `refusal`, if another back end was asked for.
     fn open_cpu(&self, refusal: &str) -> Result<SelectedBackend, String> {
         match self.backend {
+            BackendChoice::Auto | BackendChoice::Cpu => self.open_named(),
+            BackendChoice::Opencl | BackendChoice::Cuda => Err(refusal.to_owned()),
+        }
+    }
+
+    /// The back end that was asked for by its name; `auto` means the processor's threads.
+    ///
+    /// # Errors
+    /// A message that says why it is not available.
+    fn open_named(&self) -> Result<SelectedBackend, String> {
+        match self.backend {
             BackendChoice::Auto => Self {
                 backend: BackendChoice::Cpu,
                 ..self.clone()
             }
             .open(),
-            BackendChoice::Cpu => self.open(),
-            BackendChoice::Opencl | BackendChoice::Cuda => Err(refusal.to_owned()),
+            _ => self.open(),
         }
     }
 }
@@ -204,6 +214,22 @@ impl EngineArgs {
     ) -> Result<Mill, String> {
         check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = self.backend.open_cpu(refusal)?;
+        self.mill_on(backend, ordered, decode)
+    }
+
+    /// The mill that these flags describe, which decodes files so, for a job of which a device does a part and the host the
+    /// rest: a device runs it if it is named, and `auto` means the processor's threads.
+    ///
+    /// # Errors
+    /// A message about a back end that is not available, or a value out of range.
+    pub fn mill_shared(&self, ordered: bool, decode: Decode) -> Result<Mill, String> {
+        let backend = match self.peer_memory.as_deref() {
+            Some(address) => self.backend.open_for(self.read_path, Some(address))?,
+            None => {
+                check_peer_memory(self.read_path, None)?;
+                self.backend.open_named()?
+            }
+        };
         self.mill_on(backend, ordered, decode)
     }
 

@@ -106,11 +106,14 @@ fn start(
     let (ordered, decode) = (args.source.sorted(), Decode::default());
     let on_cpu = shares
         .iter()
-        .find_map(|(name, share)| Some((name, share.limits()?.no_device)));
+        .find_map(|(name, share)| Some((name, share.limits()?.no_device?)));
     let mill = match on_cpu {
         Some((name, why)) => {
             let refusal = format!("`+ {name}`: {why}");
             args.engine.mill_on_cpu(ordered, decode, &refusal)?
+        }
+        None if shares.iter().any(|(_, share)| share.limits().is_some()) => {
+            args.engine.mill_shared(ordered, decode)?
         }
         None => args.engine.mill_that_decodes(ordered, decode)?,
     };

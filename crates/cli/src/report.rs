@@ -120,6 +120,15 @@ pub fn text(report: &RunReport) -> String {
             );
         }
     }
+    for job in &report.jobs {
+        if let Some(divided) = &job.divided {
+            let name = match report.jobs.len() {
+                1 => String::new(),
+                _ => format!("{}: ", job.name),
+            };
+            line("divided", format!("{name}{divided}"));
+        }
+    }
     line(
         "by call",
         format!(

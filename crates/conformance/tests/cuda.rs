@@ -28,26 +28,9 @@ fn a_gpu_passes_every_case() {
 /// The folder of the driver that needs no GPU. Returns `None`, and reports it, if the driver cannot be compiled.
 fn driver() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    FOLDER
-        .get_or_init(|| {
-            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda");
-            std::fs::create_dir_all(&folder).unwrap();
-            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernel/host/cuda.cc");
-            let compiled = Command::new("g++")
-                .args(["-std=c++17", "-O2", "-shared", "-fPIC", "-pthread"])
-                .args(["-DGM_LANES=1", "-DGM_STRIP=8"])
-                .args([&source, Path::new("-o"), &folder.join("libcuda.so")])
-                .output();
-            match compiled {
-                Ok(done) if done.status.success() => Some(folder),
-                Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
-                Err(error) => {
-                    gristmill_testing::skipped(format_args!("no g++: {error}"));
-                    None
-                }
-            }
-        })
-        .as_deref()
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let compiled = FOLDER.get_or_init(|| gristmill_testing::cuda_driver(place));
+    compiled.as_deref()
 }
 
 /// Runs one of the ignored tests below with that driver. Returns what it prints. It must not panic.

@@ -129,7 +129,8 @@
 //! # An opcode of your own
 //!
 //! Implement [`StreamOpcode`](megakernel::StreamOpcode) and pass it as
-//! [`StreamJob::Custom`](megakernel::StreamJob::Custom). It runs on the CPU back end. The job's
+//! [`StreamJob::Custom`](megakernel::StreamJob::Custom). It runs on the CPU back end; a device can do a part of it, if it
+//! names one ([`device_part`](megakernel::StreamOpcode::device_part)). The job's
 //! [`Geometry`](jobs::Geometry) asks for the bytes that the opcode needs around its chunk. `examples/opcode.rs` counts
 //! line ends that lie across chunks.
 //!

@@ -2,6 +2,7 @@
 //! time (`kernel/host/race.cc`), it has no data race in several shapes of groups and launches.
 
 use gristmill_megakernel::backend::device::{job, program};
+use gristmill_megakernel::stream::subtrees::{self, Part};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits};
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
@@ -45,6 +46,7 @@ fn images() -> Vec<u8> {
         StreamJob::Histogram,
         StreamJob::Lines,
         StreamJob::Crc32c,
+        StreamJob::Blake3,
     ];
     let options = AsmOptions {
         name: "race",
@@ -56,9 +58,53 @@ fn images() -> Vec<u8> {
     let images = jobs.iter().map(|job| job::image(job).unwrap());
     images
         .chain([program::image(&verified)])
-        .flat_map(|image| [vec![u32::try_from(image.len()).unwrap()], image].concat())
+        .map(|image| [vec![u32::try_from(image.len()).unwrap()], image].concat())
+        .chain([chunks_for_blake3()])
+        .flatten()
         .flat_map(u32::to_le_bytes)
         .collect()
+}
+
+/// Chunks of leaves, and the parts that BLAKE3 must leave of them, as `race.cc` reads them.
+fn chunks_for_blake3() -> Vec<u32> {
+    let places = [
+        (0, 0),
+        (0, 1),
+        (0, 1024),
+        (0, 1025),
+        (0, 2048),
+        (0, 3100),
+        (1024, 2048),
+        (2048, 1500),
+        (4096, 3072),
+    ];
+    let mut words = vec![u32::try_from(places.len()).unwrap()];
+    for (offset, len) in places {
+        let bytes = gristmill_testing::noise(u64::from(offset + len), len as usize);
+        let (mut root, mut values) = (0, Vec::new());
+        subtrees::parts(
+            &bytes,
+            offset.into(),
+            || true,
+            |part| match part {
+                Part::Root(value) => {
+                    root = 1;
+                    values.extend(value);
+                }
+                Part::Subtree(value) => values.extend(value),
+            },
+        );
+        let parts = u32::try_from(values.len() / subtrees::VALUE).unwrap();
+        words.extend([offset, len, parts, root]);
+        for all in [bytes, values] {
+            words.extend(all.chunks(4).map(|four| {
+                let mut word = [0; 4];
+                word[..four.len()].copy_from_slice(four);
+                u32::from_le_bytes(word)
+            }));
+        }
+    }
+    words
 }
 
 /// Whether programs can be built and run with the race detector on this machine.

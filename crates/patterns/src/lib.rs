@@ -23,7 +23,7 @@ pub use lines::{
 };
 pub use literals::{BuildError, Literals, StringClass};
 pub use regexes::{
-    most_memory, smart_case, Backtracker, Hit, Part, RegexPlan, RegexSet, RegexSetBuilder,
-    RegexSetCache, RegexSetError, Told,
+    line_literals, most_memory, smart_case, Backtracker, Hit, NearLiterals, Part, RegexPlan,
+    RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, Told,
 };
 pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError};

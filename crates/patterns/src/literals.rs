@@ -201,8 +201,19 @@ impl Literals {
     }
 
     /// The bytes of pattern `number`, in lower case where case is folded; none if there is none.
-    pub(crate) fn pattern(&self, number: u32) -> &[u8] {
+    pub fn pattern(&self, number: u32) -> &[u8] {
         self.stored.view().pattern(number)
+    }
+
+    /// Whether pattern `number` occurs in `text` with its first byte at `start`; not if there is none, or no such place.
+    pub fn stands_at(&self, number: u32, text: &[u8], start: usize) -> bool {
+        let pattern = self.pattern(number);
+        let here = text.get(start..start.saturating_add(pattern.len()));
+        here.is_some_and(|here| match self.folds() {
+            _ if pattern.is_empty() => false,
+            true => here.eq_ignore_ascii_case(pattern),
+            false => here == pattern,
+        })
     }
 
     /// Bytes of pattern `number`, or 0 if there is none.

@@ -12,6 +12,7 @@
 //! - Where that leads to, a regex (`rule`) is tried or searched for (`search`): first in few steps (`backtrack`), and where these do
 //!   not do, by an automaton. It is compiled when that happens first (`compiled`), unless it may be too large (`size`).
 //!   `head` is a faster way for regexes of a common form.
+//! - Where something else looks for the literals, regexes are searched for near what it tells (`near`).
 //! - `open` tells what of a text that goes on is still undecided.
 
 mod backtrack;
@@ -29,6 +30,7 @@ mod gates;
 mod head;
 mod likeness;
 mod marks;
+mod near;
 mod open;
 mod plan;
 mod progress;
@@ -49,6 +51,7 @@ mod x86;
 pub use backtrack::{Backtracker, Told};
 pub use builder::RegexSetBuilder;
 pub use error::RegexSetError;
+pub use near::{line_literals, NearLiterals};
 pub use plan::RegexPlan;
 pub use size::of_automaton as most_memory;
 pub use smart::smart_case;
@@ -193,7 +196,35 @@ impl RegexSet {
         cache: &mut RegexSetCache,
         part: &Part<'_>,
         go_on: impl Fn() -> bool,
+        found: impl FnMut(usize, Hit),
+    ) {
+        let (text, first) = (part.text, part.starts.start);
+        if let Some(gates) = &self.gates {
+            gates.begin(&mut cache.scratch, first);
+        }
+        self.find_by(cache, part, go_on, found, |cache, (from, until)| {
+            let (scratch, places) = (&mut cache.scratch, &mut cache.places);
+            if let Some(gates) = &self.gates {
+                gates.find(scratch, text, first, (from, until), places);
+            }
+            if let Some(scout) = &self.scout {
+                scout.find(&mut cache.words, text, (from, until), places);
+            }
+            for group in [&self.exact, &self.folded] {
+                group.find(text, from, places);
+            }
+        });
+    }
+
+    /// Searches a part of a text as [`find_in`](Self::find_in) does. `gather` adds the places of each block of the text to
+    /// those of the cache.
+    fn find_by(
+        &self,
+        cache: &mut RegexSetCache,
+        part: &Part<'_>,
+        go_on: impl Fn() -> bool,
         mut found: impl FnMut(usize, Hit),
+        mut gather: impl FnMut(&mut RegexSetCache, (usize, usize)),
     ) {
         assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
         cache.progress.clear();
@@ -217,27 +248,14 @@ impl RegexSet {
                 });
             }
         }
-        let (text, first) = (part.text, part.starts.start);
+        let text = part.text;
         let mut used = cache.memory_usage();
-        if let Some(gates) = &self.gates {
-            gates.begin(&mut cache.scratch, first);
-        }
         for from in (part.starts.start..text.len()).step_by(BLOCK) {
             if !go_on() {
                 return;
             }
             cache.places.clear();
-            let until = text.len().min(from + BLOCK);
-            let (scratch, places) = (&mut cache.scratch, &mut cache.places);
-            if let Some(gates) = &self.gates {
-                gates.find(scratch, text, first, (from, until), places);
-            }
-            if let Some(scout) = &self.scout {
-                scout.find(&mut cache.words, text, (from, until), places);
-            }
-            for group in [&self.exact, &self.folded] {
-                group.find(text, from, &mut cache.places);
-            }
+            gather(cache, (from, text.len().min(from + BLOCK)));
             cache.places.sort_unstable();
             for places in cache.places.chunk_by(|one, other| one.0 == other.0) {
                 let number = places[0].0;
@@ -431,6 +449,35 @@ impl RegexSetCache {
     pub fn memory_usage(&self) -> usize {
         self.memory.iter().map(Memory::usage).sum()
     }
+}
+
+/// Regexes that are found in all ways, for the tests of the modules.
+#[cfg(test)]
+const MIXED: [&str; 6] = [
+    r"(?i)[\w.-]{0,50}?(?:secret|key)[ \w.-]{0,20}(?:=|:=|,)['\s]{0,5}([a-z0-9]{10,16})(?:['\s;]|$)",
+    r"\bkey-[0-9a-f]{16}\b",
+    r"[0-9]{15}[|%][a-z_-]{27}",
+    r"sk_[A-Za-z0-9]{9,}",
+    r"curl\b.*\n",
+    r"[0-9a-f]{40}",
+];
+
+/// A text of up to `most` words and digits near which [`MIXED`] matches.
+#[cfg(test)]
+fn mixed(random: &mut fastrand::Rng, most: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    for _ in 0..random.usize(..most) {
+        let parts: [&[u8]; 12] = [
+            b"secret", b"KEY", b" = ", b",'", b"key-", b"sk_", b"curl ", b"\n", b"|", b"\xE9",
+            b"'", b"%",
+        ];
+        text.extend(*random.choice(&parts).unwrap());
+        let digits = random.choice([&b"0123456789abcdef"[..], b"0123456789", b"az_-"]);
+        let digits = digits.unwrap();
+        let count = random.usize(..44);
+        text.extend((0..count).map(|_| *random.choice(digits).unwrap()));
+    }
+    text
 }
 
 /// What a regex means, for the tests of the modules.

@@ -1,8 +1,9 @@
 //! Record areas. Each slot has one, in which an opcode leaves the results that do not fit in a completion entry.
 //!
 //! The worker that owns a slot writes its area before it completes the slot; the host reads it after it has seen the
-//! completion entry and before it publishes the slot again. The words are atomics, so a reader that breaks this order
-//! gets stale numbers and nothing worse.
+//! completion entry and before it publishes the slot again. In between the area is the host's, which may write to it, too,
+//! where it does the rest of an opcode of which a device has done a part. The words are atomics, so a reader that breaks
+//! this order gets stale numbers and nothing worse.
 
 use crate::memory::SharedWords;
 use crate::sync::Ordering::Relaxed;
@@ -53,7 +54,8 @@ impl RecordMemory {
         self.words.get(start..start.checked_add(self.area_words)?)
     }
 
-    /// The device's side: an empty writer over one area; `None` where there is no such area.
+    /// An empty writer over one area, for the worker that owns its slot, or for the host once the slot has completed; `None`
+    /// where there is no such area.
     pub fn writer(&self, area: u32) -> Option<RecordWriter<'_>> {
         Some(RecordWriter {
             words: self.area(area)?,
@@ -109,6 +111,15 @@ impl RecordWriter<'_> {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Record `index` as the slot's last writer has left it, if it was not written over since; `None` out of range.
+    pub fn left(&self, index: u32) -> Option<(u32, u32)> {
+        let first = (index as usize).checked_mul(2)?;
+        match self.words.get(first..first.checked_add(2)?) {
+            Some([a, b]) => Some((a.load(Relaxed), b.load(Relaxed))),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`refused`]: programs that must not compile;
 //! - [`ripgrep`]: the ripgrep with which `scan` is compared;
 //! - [`seed`], [`noise`]: the seed of a random test, which the test prints, and random bytes;
+//! - [`cuda_driver`]: a driver of CUDA where there is no GPU;
 //! - [`store`]: an object store that fails as it is told;
 //! - [`skipped`]: records why a test does not run here, in a place where `scripts/test` finds it.
 
@@ -16,11 +17,13 @@ pub mod planted;
 mod random;
 mod refused;
 pub mod ripgrep;
+mod stand_in;
 pub mod store;
 
 pub use patience::Patience;
 pub use random::{noise, seed};
 pub use refused::refused;
+pub use stand_in::cuda_driver;
 
 use std::fmt::Display;
 use std::fs::OpenOptions;

@@ -2,9 +2,11 @@
 
 use crate::advice;
 use crate::common::{self, Collected, Destination, End, ReportArgs};
+use crate::engine::EngineArgs;
 use crate::progress::Estimate;
 use crate::report;
 use crate::session::Session;
+use gristmill::decode::Decode;
 use gristmill::mill::{FileError, Mill, Task};
 use gristmill::source::Source;
 use std::io::{self, Write};
@@ -12,13 +14,26 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-/// Why a job has to run on the processor, and without a log.
+/// Where a job runs that is no built-in one of the kernel's, and why no log keeps it.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Why no device runs it, and what to do.
-    pub no_device: &'static str,
+    /// Why no device runs a part of it, and what to do; `None` if one does, where the host does the rest.
+    pub no_device: Option<&'static str>,
     /// Why no log keeps it, and what to do.
     pub no_log: &'static str,
+}
+
+impl Limits {
+    /// The mill that runs it.
+    ///
+    /// # Errors
+    /// A message, for a device that does not run it.
+    pub fn mill(&self, engine: &EngineArgs, ordered: bool, decode: Decode) -> Result<Mill, String> {
+        match self.no_device {
+            Some(why) => engine.mill_on_cpu(ordered, decode, why),
+            None => engine.mill_shared(ordered, decode),
+        }
+    }
 }
 
 /// One command's share of a run that it has with others: its job, and what it writes beside the rows of files.
@@ -34,7 +49,7 @@ pub trait Share {
     /// Writes the last rows, and says what failed. Returns whether the command has found what it looks for; `None` of one
     /// that looks for nothing.
     fn finish(self: Box<Self>, name: &str, end: &mut End) -> Option<bool>;
-    /// Why neither a device runs the job nor a log keeps it, if that is so.
+    /// Where the job runs, and whether a log keeps it; `None` where any back end runs all of it, with a log.
     fn limits(&self) -> Option<Limits> {
         None
     }

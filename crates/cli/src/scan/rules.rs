@@ -198,9 +198,6 @@ pub fn rule_set(
     Ok(rules)
 }
 
-/// Why no device runs this.
-pub const NO_DEVICE: &str = "a device finds nothing by rules; use --backend cpu";
-
 /// What these rules are searched for by, beginning with `job`, and what they find.
 ///
 /// # Errors
@@ -280,11 +277,8 @@ pub fn find(
     let countable =
         !args.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
     let (source, estimate) = args.source(paths, default_directory)?;
-    let mill = args.engine.mill_on_cpu(
-        args.walk.order().is_given(),
-        args.decoding.decode(true),
-        NO_DEVICE,
-    )?;
+    let (ordered, decode) = (args.walk.order().is_given(), args.decoding.decode(true));
+    let mill = args.engine.mill_shared(ordered, decode)?;
     let mut rows = args.open_rows(finding_schema())?;
     let destination = rows.destination();
     let mut log;

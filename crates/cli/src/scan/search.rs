@@ -23,17 +23,12 @@ pub const NOTHING_SEARCHED: &str =
     "no files were searched: there is none, or all are hidden or ignored; name files, or give \
                                     --hidden or --no-ignore";
 
-/// Why the processor alone searches for every match of a regex, or shows the bytes around matches, and no log keeps it.
-pub fn limits(args: &ScanArgs) -> Limits {
-    Limits {
-        no_device: match args.context_bytes {
-            None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
-            Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
-        },
-        no_log: "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or \
-                 search for strings (-F) without --context-bytes",
-    }
-}
+/// What bounds a search for every match of a regex, or with the bytes around matches.
+pub const LIMITS: Limits = Limits {
+    no_device: None,
+    no_log: "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or \
+             search for strings (-F) without --context-bytes",
+};
 
 /// How a search is asked for, without what is searched for.
 struct Asking {
@@ -71,8 +66,8 @@ pub trait Search: gristmill::jobs::Job {
     fn engine_report(&self) -> String;
     /// What is expected to cost most, if that is known.
     fn costs(&self) -> Option<String>;
-    /// Whether the host searches by itself.
-    fn searches_on_host(&self) -> bool;
+    /// Whether a device searches for all by itself.
+    fn searches_on_device(&self) -> bool;
     /// What failed on the host, as it is told.
     fn take_failures(&self) -> Vec<String>;
 }
@@ -102,8 +97,8 @@ impl Search for ScanJob {
         None
     }
 
-    fn searches_on_host(&self) -> bool {
-        self.searches_on_host()
+    fn searches_on_device(&self) -> bool {
+        !self.searches_on_host() && !self.is_shared()
     }
 
     fn take_failures(&self) -> Vec<String> {
@@ -136,7 +131,7 @@ impl Search for SweepJob {
         self.costs()
     }
 
-    fn searches_on_host(&self) -> bool {
+    fn searches_on_device(&self) -> bool {
         false
     }
 
@@ -162,16 +157,17 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
                 let refusal =
                     "a device finds no match that spans lines; use --backend cpu, or leave -U out";
                 args.engine.mill_on_cpu(ordered, decode, refusal)?
+            } else if job.is_shared() {
+                args.engine.mill_shared(ordered, decode)?
             } else {
                 args.engine.mill_that_decodes(ordered, decode)?
             };
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let Limits { no_device, no_log } = limits(args);
-            let mill = args.engine.mill_on_cpu(ordered, decode, no_device)?;
+            let mill = LIMITS.mill(&args.engine, ordered, decode)?;
             if args.ends.record.is_some() {
-                return Err(no_log.into());
+                return Err(LIMITS.no_log.into());
             }
             search(args, &mill, *job, asking, started)
         }
@@ -248,7 +244,7 @@ fn search<J: Search + 'static>(
         let mut text = report::text(&ended.report);
         text += &match &ended.report.device {
             // A device has no other engine.
-            Some(_) if !job.searches_on_host() => {
+            Some(_) if job.searches_on_device() => {
                 report::line("search", "aho-corasick table on the device")
             }
             _ => plan(&*job, asked.loaded.as_ref()),

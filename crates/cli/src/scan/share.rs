@@ -89,7 +89,7 @@ impl ScanArgs {
             }),
             Job::Sweep(job) => Box::new(SearchShare {
                 job: Arc::new(*job),
-                limits: Some(search::limits(&args)),
+                limits: Some(search::LIMITS),
                 args,
                 rows,
                 started,
@@ -227,7 +227,7 @@ impl Share for FindingsShare {
 
     fn limits(&self) -> Option<Limits> {
         Some(Limits {
-            no_device: rules::NO_DEVICE,
+            no_device: None,
             no_log: "--record keeps no search by rules; leave it out",
         })
     }

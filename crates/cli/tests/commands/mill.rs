@@ -231,8 +231,8 @@ fn what_is_wrong_on_the_command_line_is_told_with_what_to_do() {
             &["--record", "crc32c"],
         ),
         (
-            "files --backend opencl + scan --all a(b|c)",
-            &["`+ scan`", "--backend cpu"],
+            "files --backend opencl + digest --algorithm sha256",
+            &["`+ digest`", "--backend cpu"],
         ),
     ] {
         let done = mill(&tree, line);

@@ -48,7 +48,10 @@ fn every_command_answers_as_on_the_processor() {
     if !device() {
         return;
     }
-    let files = files();
+    let place = tempfile::tempdir().unwrap();
+    let files = place.path().join("files");
+    std::fs::rename(self::files().keep(), &files).unwrap();
+    std::fs::write(place.path().join("rules.txt"), "word\tneed[lm]e\n").unwrap();
     let program = format!(
         "{}/../../programs/content_chunks.vasm",
         env!("CARGO_MANIFEST_DIR")
@@ -61,11 +64,51 @@ fn every_command_answers_as_on_the_processor() {
         ],
         &["digest", "--algorithm=crc32c", "--sort", "path", "."],
         &["digest", "--sort", "path", "."],
+        &[
+            "digest",
+            "--algorithm=md5,blake3,crc32c,xxh3-128",
+            "--sort=path",
+            ".",
+        ],
+        &["digest", "--algorithm=crc32c,sha256", "--sort", "path", "."],
+        &["scan", "-n", "need[a-z]e$", "--sort", "path", "-a", "."],
+        &[
+            "scan",
+            "-c",
+            "-v",
+            "needle|token",
+            "--sort",
+            "path",
+            "-a",
+            ".",
+        ],
+        &[
+            "scan",
+            "--all",
+            "-e",
+            "need[a-z]+",
+            "-e",
+            "[0-9]{3}",
+            "-e",
+            "dle",
+            "--sort",
+            "path",
+            ".",
+        ],
+        &[
+            "scan",
+            "--rules",
+            "../rules.txt",
+            "--json",
+            "--sort",
+            "path",
+            ".",
+        ],
         &["ingest", "--sort", "path", "--slot-size", "64K", "."],
         &["stats", "--sort", "path", "."],
         &["run", "--sort", "path", &program, "."],
     ] {
-        let on = |backend| gristmill(files.path(), &[arguments, &["--backend", backend]].concat());
+        let on = |backend| gristmill(&files, &[arguments, &["--backend", backend]].concat());
         let (cpu, opencl) = (on("cpu"), on("opencl"));
         assert_eq!(cpu.code, Some(0), "{cpu:?}");
         assert!(!cpu.out.is_empty());
@@ -75,6 +118,48 @@ fn every_command_answers_as_on_the_processor() {
             opencl.err
         );
     }
+    // A stream's chunks begin and end within leaves of BLAKE3.
+    let piped = |backend| {
+        let digest = [
+            "digest",
+            "--algorithm=blake3,md5",
+            "--backend",
+            backend,
+            "-",
+        ];
+        gristmill_reading(place.path(), &digest, &noise(8, 300_000))
+    };
+    assert_eq!(piped("cpu").out, piped("opencl").out);
+}
+
+#[test]
+fn stats_tell_what_the_device_did_and_what_the_host() {
+    if !device() {
+        return;
+    }
+    let files = files();
+    let divided = |arguments: &[&str]| {
+        let shared = ["--stats", "--backend", "opencl", "."];
+        let done = gristmill(files.path(), &[arguments, &shared].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let mut lines = done.err.lines();
+        let line = lines.find_map(|line| line.strip_prefix("divided")).unwrap();
+        line.trim().to_owned()
+    };
+    let of_digests = divided(&["digest", "--algorithm=blake3,sha256"]);
+    assert_eq!(
+        of_digests,
+        "the device made blake3, and the host sha256, over the same chunks"
+    );
+    let of_regexes = divided(&["scan", "--all", "-e", "need[a-z]e", "-e", "[0-9]{3}"]);
+    assert!(
+        of_regexes.contains(
+            "the host searched all bytes for 1 regexes without a literal that is rare: [0-9]{3}"
+        ),
+        "{of_regexes}"
+    );
+    let of_lines = divided(&["scan", "-c", "-a", "need[a-z]e"]);
+    assert!(of_lines.contains("lines that hold one"), "{of_lines}");
 }
 
 #[test]
@@ -88,7 +173,15 @@ fn several_commands_over_one_read_answer_as_on_the_processor() {
         program("content_chunks.vasm"),
         program("newline_count.vasm"),
     );
-    let outputs = ["scan.txt", "sums.txt", "stats.txt", "cuts.txt", "trees.txt"];
+    let outputs = [
+        "scan.txt",
+        "sums.txt",
+        "stats.txt",
+        "cuts.txt",
+        "trees.txt",
+        "both.txt",
+        "matches.txt",
+    ];
     let on = |backend: &str| {
         let line = [
             &[
@@ -113,6 +206,22 @@ fn several_commands_over_one_read_answer_as_on_the_processor() {
                 outputs[1],
             ],
             &["+", "digest", "--output", outputs[4]],
+            &[
+                "+",
+                "digest",
+                "--algorithm=blake3,sha256",
+                "--output",
+                outputs[5],
+            ],
+            &[
+                "+",
+                "scan",
+                "--all",
+                "-e",
+                "need[a-z]e",
+                "--output",
+                outputs[6],
+            ],
             &["+", "stats", "--output", outputs[2]],
             &["+", "run", &cuts, "--output", outputs[3]],
             &["+", "run", &lines],

@@ -253,7 +253,6 @@ fn a_rule_file_that_is_wrong_is_shown_with_its_place() {
             "--regex-size-limit=1K",
             "(--regex-size-limit, --set-memory)",
         ),
-        ("--backend=cuda", "a device finds nothing by rules"),
     ] {
         let err = refused(&tree, flag);
         assert!(err.contains(told), "{flag}: {err}");

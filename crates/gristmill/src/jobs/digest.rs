@@ -164,7 +164,12 @@ impl DigestJob {
                     (Some(files), _) => Hashed::Each(Arc::clone(files)),
                     (None, alike) => Hashed::Alike(alike.unwrap_or_default()),
                 };
-                StreamJob::Custom(opcode::OPCODE, Arc::new(DigestOpcode(hashed)))
+                let opcode = DigestOpcode {
+                    hashed,
+                    part: algorithms.and_then(|these| these.on_device()),
+                    told: (algorithms.unwrap_or_default(), cut),
+                };
+                StreamJob::Custom(opcode::OPCODE, Arc::new(opcode))
             });
         Self {
             rows,

@@ -43,6 +43,7 @@ mod border;
 mod builder;
 mod chains;
 mod context;
+mod device;
 mod error;
 mod file;
 pub mod findings;

@@ -8,13 +8,13 @@
 
 use super::counters::{count, Counters};
 use super::flight::{Flights, Published};
-use super::half::{guarded, job_panicked, Arrival, Half, Showing, Whose};
+use super::half::{job_panicked, Arrival, Half, Showing, Whose};
 use super::halo::Landing;
 use super::output::OutputQueue;
 use super::piece::{OpenFile, Piece};
 use super::row_order::RowOrder;
 use super::status::Status;
-use super::task::Jobs;
+use super::task::{guarded, Jobs};
 use crate::error::{FileError, FileErrorKind};
 use crate::jobs::FileEnd;
 use crate::source::{Entry, Origin};
@@ -104,7 +104,7 @@ impl Collector {
     /// Turns completions into rows. Returns whether it found one. If another worker is collecting already, a `patient`
     /// call waits for its turn: a worker that is about to sleep must wait, or a completion might be missed.
     pub fn collect(&self, patient: bool) -> bool {
-        let mut collected = if patient {
+        let collected = if patient {
             lock(&self.collected)
         } else {
             match self.collected.try_lock() {
@@ -113,11 +113,15 @@ impl Collector {
                 Err(TryLockError::WouldBlock) => return false,
             }
         };
-        self.drain(&mut collected)
+        self.drain(collected).1
     }
 
-    /// Takes all pending completions. Returns whether it found one.
-    fn drain(&self, collected: &mut Collected) -> bool {
+    /// Takes all pending completions. Returns whether it found one. While the host does the rest of an opcode of which a
+    /// device has done a part, the lock is free, so that several workers do that at a time.
+    fn drain<'a>(
+        &'a self,
+        mut collected: MutexGuard<'a, Collected>,
+    ) -> (MutexGuard<'a, Collected>, bool) {
         let mut any = false;
         while !self.output.is_full() {
             let completions = collected.completions.as_mut();
@@ -125,11 +129,18 @@ impl Collector {
                 break;
             };
             any = true;
-            if let Some(finished) = self.flights.land(done) {
-                self.arrive(collected, finished.part.job, Arrival::Ran(finished));
+            let Some(mut finished) = self.flights.land(done) else {
+                continue;
+            };
+            if finished.unfinished.is_some() {
+                drop(collected);
+                finished = self.flights.finish(finished);
+                collected = lock(&self.collected);
             }
+            let job = finished.part.job;
+            self.arrive(&mut collected, job, Arrival::Ran(finished));
         }
-        any
+        (collected, any)
     }
 
     /// Hands in a chunk that no slot was published for, of any job: an end, an error.
@@ -383,8 +394,8 @@ impl Collector {
         if self.ended.swap(true, Ordering::AcqRel) {
             return;
         }
-        let collected: &mut MutexGuard<'_, Collected> = &mut lock(&self.collected);
-        self.drain(collected);
+        let (mut collected, _any) = self.drain(lock(&self.collected));
+        let collected = &mut *collected;
         collected.over = true;
         let mut open: Vec<u64> = collected.files.keys().copied().collect();
         open.sort_unstable();

@@ -10,12 +10,17 @@ use super::parts::Parts;
 use super::piece::{ChunkPart, Piece};
 use super::record::Recorder;
 use super::status::Status;
-use super::task::Jobs;
+use super::task::{guarded, Jobs};
 use crate::error::FileErrorKind;
 use crate::jobs::SlotPlace;
-use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use gristmill_megakernel::stream::Cancel;
+use gristmill_megakernel::StreamSlot;
+use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::{fault, slot, PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
-use gristmill_ring::{ChunkBuf, Completion, LentChunk, RecordMemory, Submission, Submitter};
+use gristmill_ring::{
+    ChunkBuf, Completion, LentChunk, Outcome, RecordMemory, Submission, Submitter,
+};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// A published slot, and the chunk that it runs over.
@@ -27,6 +32,8 @@ struct Flight {
     /// The opcode and argument words that were published.
     opcode: u32,
     args: [u32; ARGS_PER_SLOT],
+    /// Where a device runs a part of the job's opcode: the arguments of the whole.
+    whole: Option<StreamArgs>,
 }
 
 /// A slot that has run, and its chunk, over which those of other jobs may be running still. Dropping it frees the slot,
@@ -40,6 +47,8 @@ pub(super) struct Finished {
     pub results: [u32; 8],
     pub records: u32,
     pub flags: u32,
+    /// Where only a device's part of the job's opcode has run: the arguments with which the host does the rest.
+    pub unfinished: Option<StreamArgs>,
 }
 
 /// What became of a chunk that was to be published.
@@ -204,7 +213,14 @@ impl Flights {
             stream: part.piece.file.kind() == FileKind::Stream,
             job: running.number,
         })?;
-        let opcode = running.job.opcode();
+        let opcode = running.opcode();
+        let (args, whole) = match &running.rest {
+            Some(rest) => {
+                let whole = StreamArgs::decode(&args);
+                (rest.part_args(whole).encode(), Some(whole))
+            }
+            None => (args, None),
+        };
         let place = self.flights.get(slot.index() as usize);
         let place = place.ok_or_else(|| outside("a slot outside the ring"))?;
         *lock(place) = Some(Flight {
@@ -212,6 +228,7 @@ impl Flights {
             lent,
             opcode,
             args,
+            whole,
         });
         let published = slot.publish(&Submission::new(opcode, &args));
         if published.is_err() {
@@ -231,6 +248,7 @@ impl Flights {
             lent,
             opcode,
             args,
+            whole,
         }) = flight
         else {
             drop(HeldSlot::new(done.token, &kernel.submitter));
@@ -256,7 +274,71 @@ impl Flights {
             results: done.results,
             records: done.records,
             flags: done.flags,
+            unfinished: whole.filter(|_| done.status == slot::DONE),
         })
+    }
+
+    /// Does the rest of an opcode of which a device has done a part. This takes time, so that it is done while nothing is
+    /// locked. A panic of the job's code is a fault of the slot, as it is on a worker.
+    pub fn finish(&self, finished: Finished) -> Finished {
+        let (running, kernel) = (self.jobs.get(finished.part.job), self.kernel.get());
+        let (Some(args), Some(rest), Some(kernel)) = (finished.unfinished, &running.rest, kernel)
+        else {
+            return finished;
+        };
+        let cancelled = || self.status.stopping();
+        let part = Outcome {
+            fault: finished.fault,
+            results: finished.results,
+            records: finished.records,
+            flags: finished.flags,
+        };
+        let result = guarded(|| {
+            let out_of_range = fault::INDEX_OUT_OF_RANGE;
+            let start = args.start as usize;
+            let from = start
+                .checked_sub(args.before as usize)
+                .ok_or(out_of_range)?;
+            let until = start + args.len as usize + args.after as usize;
+            let bytes = finished.chunk.as_slice();
+            let around = bytes.get(from..until).ok_or(out_of_range)?;
+            let own = &around[start - from..start - from + args.len as usize];
+            let slot = StreamSlot {
+                mode: args.mode,
+                offset: args.offset,
+                resume: args.resume,
+                around,
+                before: start - from,
+                cancel: Cancel::new(&cancelled),
+            };
+            let mut records = kernel
+                .records
+                .writer(finished.slot.index())
+                .ok_or(out_of_range)?;
+            let outcome = rest.finish(own, &slot, &part, &mut records)?;
+            // A rest that was cancelled ended early, and its results are incomplete.
+            match slot.cancel.is_cancelled() {
+                true => Err(fault::CANCELLED),
+                false => Ok(outcome),
+            }
+        });
+        let outcome = match result {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(reason)) => Outcome::fault(reason),
+            None => Outcome::fault(fault::WORKER_PANICKED),
+        };
+        Finished {
+            status: match outcome.fault {
+                fault::NONE => slot::DONE,
+                _ => slot::FAULT,
+            },
+            fault: outcome.fault,
+            results: outcome.results,
+            records: outcome.records,
+            flags: outcome.flags,
+            unfinished: None,
+            ..finished
+        }
     }
 
     /// Ends the log, if the run has one. Slots that finish later are not recorded.

@@ -8,12 +8,11 @@ use super::kind::FileKind;
 use super::parts::Parts;
 use super::piece::Piece;
 use super::status::Status;
-use super::task::{AnyFile, Running};
+use super::task::{guarded, AnyFile, Running};
 use crate::error::FileErrorKind;
 use crate::jobs::{FileEnd, Flow, LandedChunk, Records};
 use gristmill_protocol::{completion, fault, slot, stream, PipelineError};
 use std::collections::BTreeMap;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 
 /// A chunk that has come to the collector, for one job.
@@ -310,11 +309,6 @@ impl Showing<'_> {
             Err(error) => Step::failed(offset, error, Whose::Job),
         }
     }
-}
-
-/// Calls the job's own code. `None` if it panics: then its file fails, and the run goes on.
-pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
 }
 
 /// The end of a file whose job panicked at byte `offset`.

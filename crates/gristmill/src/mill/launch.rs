@@ -127,7 +127,7 @@ impl Mill {
         let started = Instant::now();
         let settings = &self.settings;
         let backend = &*settings.backend.backend;
-        let (jobs, mut outputs) = Jobs::new(tasks)?;
+        let (jobs, mut outputs) = Jobs::new(tasks, backend.device().is_some())?;
         let jobs = Arc::new(jobs);
         let layout = self.layout(&jobs)?;
         let record_words = jobs.record_words.max(RECORD_WORDS);
@@ -290,7 +290,7 @@ impl Mill {
         record_words: u32,
         layout: &Layout,
     ) -> LoggedKernel {
-        let opcodes = jobs.iter().map(|running| running.job.opcode());
+        let opcodes = jobs.iter().map(|running| running.opcode());
         let programs = kernel.programs();
         LoggedKernel {
             backend: self.settings.backend.backend.name().to_owned(),
@@ -331,6 +331,7 @@ impl Mill {
                 bytes: counted(&running.bytes),
                 chunks: counted(&running.chunks),
                 rows_bytes: written.bytes,
+                divided: running.rest.as_ref().map(|rest| rest.explain_parts()),
                 output: written.result,
             })
             .collect();

@@ -59,6 +59,8 @@ pub struct JobReport {
     pub chunks: u64,
     /// Rows written, in bytes.
     pub rows_bytes: u64,
+    /// Where a device did a part of the job's opcode and the host the rest: what each did, in words.
+    pub divided: Option<String>,
     /// The result of writing its rows. After an error no more were written, and the job ended.
     pub output: io::Result<()>,
 }

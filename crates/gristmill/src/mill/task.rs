@@ -6,12 +6,13 @@ use super::plan::MAX_JOBS;
 use crate::error::FileErrorKind;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::source::{Entry, FileFacts, FilePart, Found};
-use gristmill_megakernel::{Kernel, StreamJob};
+use gristmill_megakernel::{Kernel, ScanMode, StreamJob, StreamOpcode};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use rustix::fs::{fcntl_getfl, OFlags};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -140,12 +141,20 @@ impl<J: Job + 'static> AnyFile for FileOf<J> {
     }
 }
 
+/// Calls the job's own code. `None` if it panics: then its file fails, and the run goes on.
+pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok()
+}
+
 /// One job of a run, and what became of it.
 pub(super) struct Running {
     pub job: Arc<dyn AnyJob>,
     pub name: Arc<str>,
     pub geometry: Geometry,
+    /// What the kernel runs of it: its stream opcode, or a device's part of that.
     pub stream_job: Option<StreamJob>,
+    /// Where a device runs a part of its opcode: the opcode, whose rest the host runs.
+    pub rest: Option<Arc<dyn StreamOpcode>>,
     /// The number of its stream opcode in the kernel.
     pub number: u32,
     /// Whether it wants no more, or its rows cannot be written.
@@ -168,12 +177,15 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// The jobs of these tasks, and where the rows of each go.
+    /// The jobs of these tasks, and where the rows of each go. `on_device` says that the kernel runs on a device.
     ///
     /// # Errors
-    /// [`MillError`] for none, for too many, for a job whose geometry is out of range, and for jobs whose chunks have no
-    /// size in common.
-    pub fn new(tasks: Vec<Task<'_>>) -> Result<(Self, Vec<&mut dyn Write>), MillError> {
+    /// [`MillError`] for none, for too many, for a job whose geometry is out of range, for jobs whose chunks have no
+    /// size in common, and for a job of which a device can do no part.
+    pub fn new(
+        tasks: Vec<Task<'_>>,
+        on_device: bool,
+    ) -> Result<(Self, Vec<&mut dyn Write>), MillError> {
         if tasks.is_empty() || tasks.len() > MAX_JOBS {
             return Err(MillError::JobCount { count: tasks.len() });
         }
@@ -195,11 +207,20 @@ impl Jobs {
             let named = number;
             number += u32::from(task.needs.stream_job.is_some());
             outputs.push(task.output);
+            let (mut stream_job, mut rest) = (task.needs.stream_job, None);
+            let divisible = stream_job.as_ref().and_then(StreamJob::divisible);
+            if let Some(opcode) = divisible.filter(|_| on_device) {
+                if let Some(part) = opcode.device_part()? {
+                    jobs.record_words = jobs.record_words.max(words_of_part(&part));
+                    (rest, stream_job) = (Some(opcode), Some(part));
+                }
+            }
             jobs.all.push(Running {
                 job: task.job,
                 name: name.into(),
                 geometry: task.needs.geometry,
-                stream_job: task.needs.stream_job,
+                stream_job,
+                rest,
                 number: named,
                 stopped: AtomicBool::new(false),
                 bytes: AtomicU64::new(0),
@@ -313,6 +334,21 @@ impl Jobs {
     }
 }
 
+/// Words of the record areas on a device where a slot leaves candidates: a chunk that has more than fit is searched again
+/// by the host.
+const CANDIDATE_WORDS: u32 = 1 << 16;
+
+/// Words of the record area that a device's part of an opcode needs.
+fn words_of_part(part: &StreamJob) -> u32 {
+    match part {
+        StreamJob::Scan(set) if set.mode() == ScanMode::All => {
+            let together = u32::try_from(2 * set.most_together()).unwrap_or(u32::MAX);
+            together.max(CANDIDATE_WORDS)
+        }
+        _ => 0,
+    }
+}
+
 /// The same file, opened without O_DIRECT if it has that: reads past the page cache must be aligned.
 fn through_cache(file: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     if !fcntl_getfl(file)?.contains(OFlags::DIRECT) {
@@ -323,6 +359,14 @@ fn through_cache(file: &OwnedFd) -> io::Result<Option<OwnedFd>> {
 }
 
 impl Running {
+    /// The opcode of its slots.
+    pub fn opcode(&self) -> u32 {
+        match (&self.rest, &self.stream_job) {
+            (Some(_), Some(part)) => part.opcode(),
+            _ => self.job.opcode(),
+        }
+    }
+
     /// Whether the job wants no more.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)

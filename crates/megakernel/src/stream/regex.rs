@@ -3,14 +3,19 @@
 //! A regex may need the whole of a line, and it may find something in a part of one that is not found in the line. So a
 //! chunk's first and last line, which may be parts, are not searched here, and the edges never match: the host joins
 //! such lines and searches them itself.
+//!
+//! A device finds the lines that hold a literal of a regex ([`Regex::on_device`]), and the host searches these
+//! ([`Regex::finish`]).
 
-use super::{word, StreamSlot, LOOK_BYTES};
-use gristmill_patterns::{LineMatcher, LineSettings, PatternError};
+use super::{word, ScanMode, ScanSet, StreamSlot, LOOK_BYTES};
+use crate::KernelError;
+use gristmill_patterns::{line_literals, LineMatcher, LineSettings, PatternError};
 use gristmill_protocol::fault;
 use gristmill_protocol::stream::{self, ScanResults};
-use gristmill_ring::{lock, RecordWriter};
+use gristmill_ring::{lock, Outcome, RecordWriter};
 use memchr::{memchr, memrchr};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, ThreadId};
 
 /// The number of threads for which clones are kept.
@@ -25,6 +30,18 @@ pub(super) struct Regex {
     /// Each thread's own clone: what a search needs to remember is then the thread's, and threads never wait for each
     /// other.
     clones: Mutex<Vec<(ThreadId, Arc<LineMatcher>)>>,
+    on_device: OnceLock<OnDevice>,
+}
+
+/// What a device does of a search for lines, and what came of it.
+struct OnDevice {
+    /// The literals of which each line that matches holds one.
+    literals: Arc<ScanSet>,
+    chunks: AtomicU64,
+    candidates: AtomicU64,
+    matched: AtomicU64,
+    /// Chunks with more candidates than could be told.
+    overflowed: AtomicU64,
 }
 
 impl Regex {
@@ -35,6 +52,7 @@ impl Regex {
             settings: settings.clone(),
             until_nul: false,
             clones: Mutex::default(),
+            on_device: OnceLock::new(),
         })
     }
 
@@ -85,16 +103,7 @@ impl Regex {
         results.last_newline = word(last)?;
         let matcher = self.own();
         let begin = first + 1;
-        let mut complete = bytes.get(..=last).unwrap_or_default();
-        if self.until_nul && slot.mode & stream::WANT_NUL != 0 {
-            let before = memchr(0, complete).and_then(|nul| complete.get(..nul));
-            complete = match before {
-                Some(before) => before
-                    .get(..memrchr(b'\n', before).map_or(0, |newline| newline + 1))
-                    .unwrap_or_default(),
-                None => complete,
-            };
-        }
+        let complete = self.complete(bytes.get(..=last).unwrap_or_default(), slot);
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let mut lines = Lines {
             matcher: &matcher,
@@ -130,6 +139,142 @@ impl Regex {
         results.matches = count;
         Ok(overflowed)
     }
+
+    /// The lines that are searched, of those of a chunk that are complete.
+    fn complete<'a>(&self, complete: &'a [u8], slot: &StreamSlot<'_>) -> &'a [u8] {
+        if !self.until_nul || slot.mode & stream::WANT_NUL == 0 {
+            return complete;
+        }
+        let before = memchr(0, complete).and_then(|nul| complete.get(..nul));
+        match before {
+            Some(before) => before
+                .get(..memrchr(b'\n', before).map_or(0, |newline| newline + 1))
+                .unwrap_or_default(),
+            None => complete,
+        }
+    }
+
+    /// The set that a device searches lines for: it finds every line that matches, and others.
+    ///
+    /// # Errors
+    /// [`KernelError::Unsupported`] if some regex has no literal.
+    pub fn on_device(&self, patterns: &[Vec<u8>]) -> Result<Arc<ScanSet>, KernelError> {
+        if let Some(known) = self.on_device.get() {
+            return Ok(Arc::clone(&known.literals));
+        }
+        let refused = || {
+            KernelError::Unsupported {
+            what: "a device looks for lines with literals of regexes, and one of these regexes has none that is rare",
+            fix: "search for fixed strings",
+        }
+        };
+        let (literals, fold) = line_literals(patterns, &self.settings).ok_or_else(refused)?;
+        let set = ScanSet::build(&literals, fold, ScanMode::Lines).map_err(|_| refused())?;
+        let on_device = self.on_device.get_or_init(|| OnDevice {
+            literals: Arc::new(set),
+            chunks: AtomicU64::new(0),
+            candidates: AtomicU64::new(0),
+            matched: AtomicU64::new(0),
+            overflowed: AtomicU64::new(0),
+        });
+        Ok(Arc::clone(&on_device.literals))
+    }
+
+    /// Searches the lines that a device has told, which has left `part` and records in the slot's area. `None` if it could
+    /// not tell all: then the chunk is to be searched as if there were no device.
+    pub fn finish(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        part: &Outcome,
+        records: &mut RecordWriter<'_>,
+    ) -> Option<Outcome> {
+        let on_device = self.on_device.get()?;
+        on_device.chunks.fetch_add(1, Ordering::Relaxed);
+        if part.flags != 0 || slot.resume != 0 {
+            on_device.overflowed.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let candidates = u64::from(part.records);
+        on_device
+            .candidates
+            .fetch_add(candidates, Ordering::Relaxed);
+        let mut results = ScanResults {
+            matches: 0,
+            edges: 0,
+            resume: 0,
+            first_match: stream::NONE,
+            ..ScanResults::decode(&part.results)
+        };
+        let complete = memrchr(b'\n', bytes).and_then(|last| bytes.get(..=last));
+        let complete = self.complete(complete.unwrap_or_default(), slot);
+        let (mode, matcher) = (slot.mode & stream::MODE_MASK, self.own());
+        let mut at = 0;
+        for index in 0..part.records {
+            let Some((start, end)) = records.left(index) else {
+                break;
+            };
+            if slot.cancel.is_cancelled() {
+                break;
+            }
+            // What a device tells is compared with the bytes: a line that begins behind those before it.
+            let line = complete.get(start as usize..end as usize);
+            let line = line.filter(|line| start >= at && line.ends_with(b"\n"));
+            let Some(line) = line.filter(|_| bytes.get(..start as usize).is_some_and(ends_line))
+            else {
+                continue;
+            };
+            at = end;
+            if !matcher.is_match(line) {
+                continue;
+            }
+            if results.first_match == stream::NONE {
+                results.first_match = start;
+            }
+            results.matches += 1;
+            if mode == stream::MODE_ANY {
+                break;
+            }
+            // There are no more of them than of the candidates.
+            if mode == stream::MODE_LINES {
+                records.push(start, end);
+            }
+        }
+        let matched = u64::from(results.matches);
+        on_device.matched.fetch_add(matched, Ordering::Relaxed);
+        Some(Outcome {
+            results: results.encode(),
+            records: records.len(),
+            ..Outcome::default()
+        })
+    }
+
+    /// Who has looked for what.
+    pub fn explain_parts(&self) -> String {
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Some(on_device) = self.on_device.get() else {
+            return String::new();
+        };
+        let mut told = format!(
+            "the device looked for {} literals in {} chunks; the host searched the {} lines that hold one, of which {} match",
+            on_device.literals.patterns().len(),
+            counted(&on_device.chunks),
+            counted(&on_device.candidates),
+            counted(&on_device.matched)
+        );
+        let overflowed = counted(&on_device.overflowed);
+        if overflowed > 0 {
+            told += &format!(
+                "; {overflowed} times a chunk had more such lines than a slot's area holds, and the host searched all of it"
+            );
+        }
+        told
+    }
+}
+
+/// Whether a line ends where these bytes do.
+fn ends_line(before: &[u8]) -> bool {
+    before.ends_with(b"\n")
 }
 
 /// The matching lines of a chunk.

@@ -11,9 +11,10 @@ use super::engine::Engine;
 use super::regex::Regex;
 use super::runs::Search;
 use super::sampled::{Sampled, Starts};
-use super::{occurrences, together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
+use super::{occurrences, together, word, StreamJob, StreamOpcode, StreamSlot, LOOK_BYTES};
+use crate::KernelError;
 use gristmill_patterns::{LineMatcher, LineSettings, Literals, PatternError};
-use gristmill_protocol::stream::{self, ScanResults};
+use gristmill_protocol::stream::{self, ScanResults, StreamArgs};
 use gristmill_protocol::{completion, fault, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use memchr::{memchr, memrchr};
@@ -461,6 +462,47 @@ impl StreamOpcode for ScanSet {
             flags: u32::from(overflowed) * completion::FLAG_OVERFLOW,
             ..Outcome::default()
         })
+    }
+
+    fn device_part(&self) -> Result<Option<StreamJob>, KernelError> {
+        match &self.engine {
+            Engine::Regex(regex) => {
+                let literals = regex.on_device(&self.patterns)?;
+                Ok(Some(StreamJob::Scan(literals)))
+            }
+            // A device runs all of it.
+            _ => Ok(None),
+        }
+    }
+
+    fn part_args(&self, args: StreamArgs) -> StreamArgs {
+        // Whatever is asked for, the host must know which lines may match.
+        StreamArgs {
+            mode: args.mode & !stream::MODE_MASK | stream::MODE_LINES,
+            resume: 0,
+            ..args
+        }
+    }
+
+    fn finish(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        part: &Outcome,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        let finished = match &self.engine {
+            Engine::Regex(regex) => regex.finish(bytes, slot, part, records),
+            _ => None,
+        };
+        finished.map_or_else(|| self.run(bytes, slot, records), Ok)
+    }
+
+    fn explain_parts(&self) -> String {
+        match &self.engine {
+            Engine::Regex(regex) => regex.explain_parts(),
+            _ => String::new(),
+        }
     }
 }
 

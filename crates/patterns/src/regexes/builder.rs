@@ -223,7 +223,7 @@ fn mark(hir: &Hir, required: &mut Option<Required>, gated: usize) -> Option<Mark
 }
 
 /// What a rule that has a mark is found by.
-fn gated_rule((number, rule): (usize, &Rule)) -> Option<Gated<'_>> {
+pub(super) fn gated_rule((number, rule): (usize, &Rule)) -> Option<Gated<'_>> {
     let (mark, required) = (rule.mark?, rule.required()?);
     let literals =
         (!required.literals.is_empty()).then_some((&required.literals[..], required.fold));
@@ -237,37 +237,19 @@ fn gated_rule((number, rule): (usize, &Rule)) -> Option<Gated<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regexes::{mixed, MIXED};
 
     #[test]
     fn every_vector_unit_finds_the_same() {
-        let patterns = [
-            r"(?i)[\w.-]{0,50}?(?:secret|key)[ \w.-]{0,20}(?:=|:=|,)['\s]{0,5}([a-z0-9]{10,16})(?:['\s;]|$)",
-            r"\bkey-[0-9a-f]{16}\b",
-            r"[0-9]{15}[|%][a-z_-]{27}",
-            r"sk_[A-Za-z0-9]{9,}",
-            r"curl\b.*\n",
-            r"[0-9a-f]{40}",
-        ];
         let seed = gristmill_testing::seed("GRISTMILL_UNITS_SEED");
         let mut random = fastrand::Rng::with_seed(seed);
         for _ in 0..60 {
-            let mut text = Vec::new();
-            for _ in 0..random.usize(..3000) {
-                let parts: [&[u8]; 12] = [
-                    b"secret", b"KEY", b" = ", b",'", b"key-", b"sk_", b"curl ", b"\n", b"|",
-                    b"\xE9", b"'", b"%",
-                ];
-                text.extend(*random.choice(&parts).unwrap());
-                let digits = random.choice([&b"0123456789abcdef"[..], b"0123456789", b"az_-"]);
-                let digits = digits.unwrap();
-                let count = random.usize(..44);
-                text.extend((0..count).map(|_| *random.choice(digits).unwrap()));
-            }
+            let mut text = mixed(&mut random, 3000);
             let start = text.len() + 1;
             text.extend(b" key-0123456789abcdef ");
             let mut expected = None;
             for unit in Unit::all() {
-                let set = RegexSetBuilder::new().build_on(&patterns, unit).unwrap();
+                let set = RegexSetBuilder::new().build_on(&MIXED, unit).unwrap();
                 let mut found = Vec::new();
                 set.find(&mut set.cache(), &text, |pattern, start, end| {
                     found.push((pattern, start, end));

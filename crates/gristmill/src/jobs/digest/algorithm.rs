@@ -161,6 +161,16 @@ impl Algorithms {
         self.iter().any(Algorithm::is_in_order)
     }
 
+    /// The one of them that a device computes, if it computes any, while the host computes the others: the one that takes
+    /// longer of those that join the results of chunks.
+    #[must_use]
+    pub fn on_device(&self) -> Option<Algorithm> {
+        let by_chunks = [Algorithm::Blake3, Algorithm::Crc32c];
+        by_chunks
+            .into_iter()
+            .find(|algorithm| self.contains(*algorithm))
+    }
+
     /// The kernel's own opcode that computes them, on devices too, and whose runs a log keeps: of CRC-32C alone, and of
     /// BLAKE3 alone.
     pub fn stream_job(&self) -> Option<StreamJob> {

@@ -1,10 +1,10 @@
 //! The opcode by which workers hash a chunk, with all algorithms that its file is hashed with.
 
 use super::algorithm::{Algorithm, Algorithms};
-use super::in_order::{Files, Hashes, STREAM};
+use super::in_order::{Files, Hashes, Work, STREAM};
 use gristmill_megakernel::stream::subtrees;
-use gristmill_megakernel::{StreamOpcode, StreamSlot};
-use gristmill_protocol::stream::{RESULT_CRC, RESULT_RESUME};
+use gristmill_megakernel::{KernelError, StreamJob, StreamOpcode, StreamSlot};
+use gristmill_protocol::stream::{StreamArgs, RESULT_CRC, RESULT_RESUME, WITHOUT_TREE};
 use gristmill_protocol::{completion, fault};
 use gristmill_ring::{Outcome, RecordWriter};
 use std::sync::{Arc, Mutex, TryLockError};
@@ -24,31 +24,47 @@ pub enum Hashed {
 }
 
 /// The opcode.
-pub struct DigestOpcode(pub Hashed);
+pub struct DigestOpcode {
+    /// How files are hashed.
+    pub hashed: Hashed,
+    /// What a device can do of it: the digest of one of the algorithms that all files are hashed with.
+    pub part: Option<Algorithm>,
+    /// What all files are hashed with, if that is known, and whether they are cut into chunks: for reports.
+    pub told: (Algorithms, bool),
+}
 
-impl StreamOpcode for DigestOpcode {
-    fn run(
+impl DigestOpcode {
+    /// Which work there is for a slot; `None` of a file that has ended, whose results nobody looks at.
+    fn work(&self, slot: &StreamSlot<'_>) -> Option<(Algorithms, Option<Arc<Work>>)> {
+        match &self.hashed {
+            Hashed::Alike(algorithms) => Some((*algorithms, None)),
+            Hashed::Each(files) => {
+                let work = files.get(slot.mode & !STREAM)?;
+                Some((work.algorithms, Some(work)))
+            }
+        }
+    }
+
+    /// Does what is left of a slot, of which `outcome` has what was done already; a device may have done a part.
+    fn rest(
         &self,
         bytes: &[u8],
         slot: &StreamSlot<'_>,
+        done: Option<Algorithm>,
+        mut outcome: Outcome,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        let mut outcome = Outcome::default();
-        let (algorithms, work) = match &self.0 {
-            Hashed::Alike(algorithms) => (*algorithms, None),
-            Hashed::Each(files) => match files.get(slot.mode & !STREAM) {
-                Some(work) => (work.algorithms, Some(work)),
-                // Nobody looks at the results of a file that has ended.
-                None => return Ok(outcome),
-            },
+        let Some((algorithms, work)) = self.work(slot) else {
+            return Ok(outcome);
         };
         let more = || !slot.cancel.is_cancelled();
+        let wants = |algorithm| algorithms.contains(algorithm) && done != Some(algorithm);
         if slot.resume != IN_ORDER {
-            if algorithms.contains(Algorithm::Crc32c) {
+            if wants(Algorithm::Crc32c) {
                 let parts = bytes.chunks(1 << 20).take_while(|_| more());
                 outcome.results[RESULT_CRC] = parts.fold(0, crc32c::crc32c_append);
             }
-            if algorithms.contains(Algorithm::Blake3) && slot.mode & STREAM == 0 {
+            if wants(Algorithm::Blake3) && slot.mode & STREAM == 0 {
                 subtrees::leave(bytes, slot.offset, more, records, &mut outcome)?;
             }
         }
@@ -64,6 +80,66 @@ impl StreamOpcode for DigestOpcode {
             outcome.results[RESULT_RESUME] = IN_ORDER;
         }
         Ok(outcome)
+    }
+}
+
+impl StreamOpcode for DigestOpcode {
+    fn run(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        self.rest(bytes, slot, None, Outcome::default(), records)
+    }
+
+    fn device_part(&self) -> Result<Option<StreamJob>, KernelError> {
+        Ok(match self.part {
+            Some(Algorithm::Blake3) => Some(StreamJob::Blake3),
+            Some(Algorithm::Crc32c) => Some(StreamJob::Crc32c),
+            _ => None,
+        })
+    }
+
+    fn part_args(&self, args: StreamArgs) -> StreamArgs {
+        // In its turn only the hashes in order are left to be done, by the host.
+        let over = args.resume == IN_ORDER;
+        StreamArgs {
+            len: if over { 0 } else { args.len },
+            mode: if over {
+                WITHOUT_TREE
+            } else {
+                args.mode & STREAM
+            },
+            resume: 0,
+            ..args
+        }
+    }
+
+    fn finish(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        part: &Outcome,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        self.rest(bytes, slot, self.part, *part, records)
+    }
+
+    fn explain_parts(&self) -> String {
+        let (algorithms, cut) = &self.told;
+        let by_host = algorithms
+            .iter()
+            .filter(|algorithm| self.part != Some(*algorithm));
+        let by_host = by_host
+            .map(Algorithm::name)
+            .chain(cut.then_some("the cuts of chunks"));
+        let by_device = self.part.map_or("nothing", Algorithm::name);
+        let by_host: Vec<&str> = by_host.collect();
+        format!(
+            "the device made {by_device}, and the host {}, over the same chunks",
+            by_host.join(", ")
+        )
     }
 }
 

@@ -128,6 +128,11 @@ impl ScanJob {
         }
     }
 
+    /// Whether a device does a part of the search at most, and the host the rest.
+    pub fn is_shared(&self) -> bool {
+        self.set.line_settings().is_some()
+    }
+
     /// Whether the host searches, and the device does not, because a match may span lines.
     pub fn searches_on_host(&self) -> bool {
         self.plan.whole.is_some()

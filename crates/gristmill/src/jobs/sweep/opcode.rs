@@ -4,14 +4,17 @@
 //! `(REGEX | index, start)` and `(end, 0)`. `(OPEN | index, start)` tells that from this place on a regex's matches depend
 //! on what the worker did not see. Places are counted from the chunk's first byte; the end may lie behind its last.
 
+use super::device::{Candidates, OnDevice};
 use crate::jobs::{Records, MAX_HALO};
 use gristmill_megakernel::stream::{StreamOpcode, StreamSlot};
+use gristmill_megakernel::{KernelError, StreamJob};
 use gristmill_patterns::{Hit, Literals, Part, PatternSet, RegexSetCache};
+use gristmill_protocol::stream::{StreamArgs, MODE_ALL};
 use gristmill_protocol::{completion, fault};
 use gristmill_ring::{lock, Outcome, RecordWriter};
 use std::cell::Cell;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The opcode, of the user's range.
 pub(super) const OPCODE: u32 = 0x1_0053;
@@ -39,6 +42,8 @@ pub(super) struct Patterns {
     pub set: Arc<PatternSet>,
     /// What searches for the regexes work in, while no search does.
     caches: Mutex<Vec<RegexSetCache>>,
+    /// What a device does of the search, if it runs there.
+    on_device: OnceLock<OnDevice>,
 }
 
 impl Patterns {
@@ -46,6 +51,7 @@ impl Patterns {
         Self {
             set,
             caches: Mutex::default(),
+            on_device: OnceLock::new(),
         }
     }
 
@@ -58,10 +64,19 @@ impl Patterns {
         result
     }
 
-    fn strings(&self, own: &Own<'_>) -> Result<(), u32> {
+    fn strings(&self, own: &Own<'_>, candidates: Option<&[(u32, usize)]>) -> Result<(), u32> {
         let Some(strings) = self.set.strings() else {
             return Ok(());
         };
+        if let Some(candidates) = candidates {
+            let mut there = candidates.iter().filter(|(index, start)| {
+                own.starts.contains(start) && strings.stands_at(*index, own.text, *start)
+            });
+            return there.try_for_each(|(index, start)| match own.is_enough() {
+                true => Ok(()),
+                false => own.tell(*index, *start),
+            });
+        }
         for from in (own.starts.start..own.starts.end).step_by(LOOK_BYTES) {
             let to = (from + LOOK_BYTES).min(own.starts.end);
             let mut result = Ok(());
@@ -78,7 +93,11 @@ impl Patterns {
         Ok(())
     }
 
-    fn regexes(&self, own: &Own<'_>) -> Result<(), u32> {
+    fn regexes(
+        &self,
+        own: &Own<'_>,
+        near: Option<(&OnDevice, &[(u32, usize)])>,
+    ) -> Result<(), u32> {
         if self.set.regexes().is_empty() || own.is_enough() {
             return Ok(());
         }
@@ -88,27 +107,63 @@ impl Patterns {
             ends: own.text.len() - own.starts.end < MAX_HALO,
         };
         let mut result = Ok(());
-        self.with_cache(|cache| {
-            self.set.regexes().find_in(
-                cache,
-                &part,
-                || !own.is_enough(),
-                |index, hit| {
-                    if own.is_enough() || result.is_err() {
-                        return;
-                    }
-                    result = u32::try_from(index)
-                        .map_err(|_| fault::INDEX_OUT_OF_RANGE)
-                        .and_then(|index| match hit {
-                            Hit::Match { start, end } => own
-                                .tell(REGEX | index, start)
-                                .and_then(|()| own.push(own.place(end)?, 0)),
-                            Hit::Open { from } => own.push(OPEN | index, own.place(from)?),
-                        });
-                },
-            );
+        let go_on = || !own.is_enough();
+        let found = |index: usize, hit| {
+            if own.is_enough() || result.is_err() {
+                return;
+            }
+            result = u32::try_from(index)
+                .map_err(|_| fault::INDEX_OUT_OF_RANGE)
+                .and_then(|index| match hit {
+                    Hit::Match { start, end } => own
+                        .tell(REGEX | index, start)
+                        .and_then(|()| own.push(own.place(end)?, 0)),
+                    Hit::Open { from } => own.push(OPEN | index, own.place(from)?),
+                });
+        };
+        let regexes = self.set.regexes();
+        self.with_cache(|cache| match near {
+            Some((on_device, places)) => {
+                let places = places.iter().copied();
+                regexes.find_near(cache, &on_device.near, &part, places, go_on, found);
+            }
+            None => regexes.find_in(cache, &part, go_on, found),
         });
         result
+    }
+
+    /// Tells what matches in a chunk: near the candidates of a device, if it has told some.
+    fn search(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        records: &mut RecordWriter<'_>,
+        near: Option<(&OnDevice, &Candidates)>,
+    ) -> Result<Outcome, u32> {
+        let mut count = 0;
+        let mut push = |a, b| {
+            let pushed = records.push(a, b);
+            count += u32::from(pushed);
+            pushed
+        };
+        let own = Own {
+            text: slot.around,
+            starts: slot.before..slot.before + bytes.len(),
+            slot,
+            records: Cell::new(Some(&mut push)),
+            full: Cell::new(false),
+            matches: Cell::new(0),
+        };
+        self.strings(&own, near.map(|(_, candidates)| &candidates.strings[..]))?;
+        self.regexes(
+            &own,
+            near.map(|(on_device, candidates)| (on_device, &candidates.literals[..])),
+        )?;
+        let (full, matches) = (own.full.get(), own.matches.get());
+        let mut outcome = Outcome::value(matches);
+        outcome.records = count;
+        outcome.flags = u32::from(full) * completion::FLAG_OVERFLOW;
+        Ok(outcome)
     }
 }
 
@@ -171,27 +226,53 @@ impl StreamOpcode for Patterns {
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        let mut count = 0;
-        let mut push = |a, b| {
-            let pushed = records.push(a, b);
-            count += u32::from(pushed);
-            pushed
+        self.search(bytes, slot, records, None)
+    }
+
+    fn device_part(&self) -> Result<Option<StreamJob>, KernelError> {
+        let on_device = match self.on_device.get() {
+            Some(known) => known,
+            None => {
+                let divided = OnDevice::new(&self.set)?;
+                self.on_device.get_or_init(|| divided)
+            }
         };
-        let own = Own {
-            text: slot.around,
-            starts: slot.before..slot.before + bytes.len(),
-            slot,
-            records: Cell::new(Some(&mut push)),
-            full: Cell::new(false),
-            matches: Cell::new(0),
+        Ok(Some(StreamJob::Scan(Arc::clone(&on_device.sought))))
+    }
+
+    fn part_args(&self, args: StreamArgs) -> StreamArgs {
+        // A match that begins in the own bytes may have its literal behind them.
+        StreamArgs {
+            len: args.len.saturating_add(args.after),
+            mode: MODE_ALL,
+            resume: 0,
+            after: 0,
+            before: 0,
+            ..args
+        }
+    }
+
+    fn finish(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        part: &Outcome,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        let Some(on_device) = self.on_device.get() else {
+            return self.search(bytes, slot, records, None);
         };
-        self.strings(&own)?;
-        self.regexes(&own)?;
-        let (full, matches) = (own.full.get(), own.matches.get());
-        let mut outcome = Outcome::value(matches);
-        outcome.records = count;
-        outcome.flags = u32::from(full) * completion::FLAG_OVERFLOW;
-        Ok(outcome)
+        if part.flags & completion::FLAG_OVERFLOW != 0 {
+            on_device.overflowed();
+            return self.search(bytes, slot, records, None);
+        }
+        let candidates = on_device.candidates(records, part.records, slot.before);
+        self.search(bytes, slot, records, Some((on_device, &candidates)))
+    }
+
+    fn explain_parts(&self) -> String {
+        let on_device = self.on_device.get();
+        on_device.map_or_else(String::new, |on_device| on_device.explain(&self.set))
     }
 }
 
