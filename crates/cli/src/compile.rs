@@ -78,6 +78,10 @@ fn compile(args: &CompileArgs) -> Result<(), Refusal> {
     let job = SweepJob::builder()
         .regex_size_limit(settings.size_limit)
         .memory(args.set_memory);
+    if !args.rules.is_empty() && (settings.boundary.is_some() || settings.crlf) {
+        let refused = r"-w, -x and --crlf are not for rules; write \b, (?m)^ or (?R) into the regexes, or compile patterns alone";
+        return Err(Refusal::Line(refused.into()));
+    }
     let set = if args.rules.is_empty() {
         of_patterns(args.given.read()?, &settings, job)?
     } else {
@@ -112,6 +116,8 @@ fn of_patterns(
     // Where strings are asked for, their letters of ASCII alone are folded.
     let fold = settings.case.folds(&all);
     let strings = match strings {
+        // Where they count is said beside them.
+        _ if settings.boundary.is_some() => None,
         None if settings.fixed_strings => Some((all.clone(), fold)),
         strings => strings,
     };

@@ -9,6 +9,7 @@ pub use stored::Attached;
 use crate::literals::Stored;
 use crate::{Literals, RegexSet};
 use builder::Settings;
+use std::ops::Range;
 
 /// Patterns, each a string or a regex with a name, prepared for searching.
 ///
@@ -63,6 +64,16 @@ impl PatternSet {
     #[must_use]
     pub fn strings(&self) -> Option<&Literals> {
         self.strings.as_ref()
+    }
+
+    /// Whether a string that stands in these bytes of a text lies between what matches must lie
+    /// [between](PatternSetBuilder::boundary). Up to 4 bytes before and behind it are looked at.
+    #[must_use]
+    pub fn is_bounded(&self, text: &[u8], at: Range<usize>) -> bool {
+        let settings = &self.settings;
+        settings
+            .boundary
+            .is_none_or(|boundary| boundary.holds(settings.unicode, settings.crlf, text, at))
     }
 
     /// The regexes.

@@ -4,7 +4,8 @@ use crate::engine::parse_size;
 use gristmill::jobs::scan::ScanJobBuilder;
 use gristmill::jobs::sweep::{Boundary, Case, LineSettings};
 
-/// Flags that say what patterns mean, whatever is asked of them. Of -i, -s and -S the last one applies.
+/// Flags that say what patterns mean, whatever is asked of them. Of -i, -s and -S the last one applies, and so it is with -w
+/// and -x.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MeaningArgs {
     /// Take patterns as strings, not as regexes.
@@ -26,6 +27,22 @@ pub struct MeaningArgs {
     /// Match letters in either case, if the patterns hold letters and no upper-case one.
     #[arg(short = 'S', long, overrides_with_all = ["ignore_case", "case_sensitive"])]
     smart_case: bool,
+
+    /// Show only matches that begin and end where no word goes on.
+    #[arg(short = 'w', long, overrides_with = "line_regexp")]
+    word_regexp: bool,
+
+    /// Show only matches that are a whole line.
+    #[arg(short = 'x', long, overrides_with = "word_regexp")]
+    line_regexp: bool,
+
+    /// Let CR LF end a line as LF does: `$` matches before both.
+    #[arg(long, overrides_with = "no_crlf")]
+    crlf: bool,
+
+    /// Let only LF end a line. This is the default.
+    #[arg(long, hide = true, overrides_with = "crlf")]
+    no_crlf: bool,
 
     /// Let `\w`, `\d`, `\s`, `\b`, `.` and case know ASCII only.
     #[arg(long, overrides_with = "unicode")]
@@ -50,6 +67,12 @@ impl MeaningArgs {
                 (_, true) => Case::Smart,
                 _ => Case::Sensitive,
             },
+            boundary: match (self.word_regexp, self.line_regexp) {
+                (true, _) => Some(Boundary::Word),
+                (_, true) => Some(Boundary::Line),
+                _ => None,
+            },
+            crlf: self.crlf,
             unicode: !self.no_unicode,
             text: true,
             size_limit: self.regex_size_limit,
@@ -58,27 +81,11 @@ impl MeaningArgs {
     }
 }
 
-/// Flags that say what patterns mean. Of -w and -x the last one applies.
+/// Flags that say what patterns mean, and how they are searched for in lines.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReadingArgs {
     #[command(flatten)]
     meaning: MeaningArgs,
-
-    /// Show only matches that begin and end where no word goes on.
-    #[arg(short = 'w', long, overrides_with = "line_regexp")]
-    word_regexp: bool,
-
-    /// Show only matches that are a whole line.
-    #[arg(short = 'x', long, overrides_with = "word_regexp")]
-    line_regexp: bool,
-
-    /// Let CR LF end a line as LF does: `$` matches before both.
-    #[arg(long, overrides_with = "no_crlf")]
-    crlf: bool,
-
-    /// Let only LF end a line. This is the default.
-    #[arg(long, hide = true, overrides_with = "crlf")]
-    no_crlf: bool,
 
     /// Let matches span lines.
     ///
@@ -119,12 +126,6 @@ impl ReadingArgs {
     /// How patterns are read and compared, for a search without regard to lines.
     pub fn line_settings(&self) -> LineSettings {
         LineSettings {
-            boundary: match (self.word_regexp, self.line_regexp) {
-                (true, _) => Some(Boundary::Word),
-                (_, true) => Some(Boundary::Line),
-                _ => None,
-            },
-            crlf: self.crlf,
             dfa_size_limit: self.dfa_size_limit,
             ..self.meaning.line_settings()
         }
@@ -136,12 +137,12 @@ impl ReadingArgs {
             true => job.smart_case(true),
             false => job.case_insensitive(self.meaning.ignore_case),
         };
-        let job = match self.word_regexp {
+        let job = match self.meaning.word_regexp {
             true => job.words(true),
-            false => job.whole_lines(self.line_regexp),
+            false => job.whole_lines(self.meaning.line_regexp),
         };
         job.regex(!self.meaning.fixed_strings)
-            .crlf(self.crlf)
+            .crlf(self.meaning.crlf)
             .unicode(!self.meaning.no_unicode)
             .multiline(self.multiline)
             .dot_matches_newline(self.multiline_dotall)

@@ -1,4 +1,4 @@
-//! `scan --all`, where some of the patterns are regexes.
+//! `scan --all`, where some of the patterns are regexes, or matches must lie between something.
 
 use super::ScanArgs;
 use gristmill::jobs::scan::Report;
@@ -15,7 +15,8 @@ pub fn job(
 ) -> Option<Result<SweepJob, SweepBuildError>> {
     let reading = args.reading.line_settings();
     let plain = || reading.fixed_strings || PlainStrings::of(patterns, &reading).is_some();
-    if !args.all || args.context_bytes.is_none() && (reading.boundary.is_some() || plain()) {
+    let is_plain = || reading.boundary.is_none() && plain();
+    if !args.all || args.context_bytes.is_none() && is_plain() {
         return None;
     }
     let job = settings(args, paths).patterns(patterns.to_vec(), &reading);

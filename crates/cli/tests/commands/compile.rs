@@ -64,6 +64,10 @@ fn a_set_of_patterns_gives_the_answers_of_all() {
         &["-S", "-e", "Foo", "-e", "bar"],
         &["-f", "list", "-e", r"key-\d+", "-e", "(?s)e\\nk."],
         &["-e", r"k\w", "--no-unicode", "-e", "needle"],
+        &["-w", "-F", "-f", "list"],
+        &["-w", "-i", "-f", "list", "-e", "need.e"],
+        &["-x", "--crlf", "-e", "needle", "-e", r"k.*"],
+        &["-w", "--no-unicode", "-e", "k"],
         &["-f", "empty"],
     ] {
         let mut compile = vec!["compile", "-o", "set.gms"];

@@ -1,5 +1,9 @@
 //! How patterns are read and compared.
 
+use regex_automata::util::look::LookMatcher;
+use regex_syntax::hir::Look;
+use std::ops::Range;
+
 /// The most memory that a compiled regex may take if no other limit is set, in bytes: 100 MiB, ripgrep's.
 pub const DEFAULT_SIZE_LIMIT: usize = 100 << 20;
 
@@ -25,6 +29,36 @@ pub enum Boundary {
     Word,
     /// It is a whole line.
     Line,
+}
+
+impl Boundary {
+    /// What must hold before and behind a match.
+    pub(crate) fn looks(self, unicode: bool, crlf: bool) -> [Look; 2] {
+        match (self, unicode, crlf) {
+            (Self::Word, true, _) => [Look::WordStartHalfUnicode, Look::WordEndHalfUnicode],
+            (Self::Word, false, _) => [Look::WordStartHalfAscii, Look::WordEndHalfAscii],
+            (Self::Line, _, true) => [Look::StartCRLF, Look::EndCRLF],
+            (Self::Line, _, false) => [Look::StartLF, Look::EndLF],
+        }
+    }
+
+    /// Whether it holds before and behind these bytes of a text, as it would in a regex.
+    pub(crate) fn holds(self, unicode: bool, crlf: bool, text: &[u8], at: Range<usize>) -> bool {
+        let (look, Range { start, end }) = (LookMatcher::new(), at);
+        // The tables of words' characters are built in, without which this would fail.
+        match (self, unicode, crlf) {
+            (Self::Word, true, _) => {
+                look.is_word_start_half_unicode(text, start)
+                    .unwrap_or(false)
+                    && look.is_word_end_half_unicode(text, end).unwrap_or(false)
+            }
+            (Self::Word, false, _) => {
+                look.is_word_start_half_ascii(text, start) && look.is_word_end_half_ascii(text, end)
+            }
+            (Self::Line, _, true) => look.is_start_crlf(text, start) && look.is_end_crlf(text, end),
+            (Self::Line, _, false) => look.is_start_lf(text, start) && look.is_end_lf(text, end),
+        }
+    }
 }
 
 /// Settings of a [`LineMatcher`](super::LineMatcher).

@@ -7,7 +7,7 @@ use super::required::{self, Required};
 use super::rule::Rule;
 use super::scout::Scout;
 use super::{sieve, Group, RegexSet, RegexSetError};
-use crate::Literals;
+use crate::{Boundary, Literals};
 use regex_syntax::hir::Hir;
 use regex_syntax::ParserBuilder;
 
@@ -23,6 +23,8 @@ pub struct RegexSetBuilder {
     case_insensitive: bool,
     unicode: bool,
     multi_line: bool,
+    crlf: bool,
+    boundary: Option<Boundary>,
     size_limit: usize,
     total_size_limit: usize,
 }
@@ -33,6 +35,8 @@ impl Default for RegexSetBuilder {
             case_insensitive: false,
             unicode: true,
             multi_line: false,
+            crlf: false,
+            boundary: None,
             size_limit: 10 << 20,
             total_size_limit: 1 << 30,
         }
@@ -61,6 +65,18 @@ impl RegexSetBuilder {
     /// Whether `^` and `$` match at lines' ends too, as with `(?m)`. Default: no.
     pub fn multi_line(&mut self, yes: bool) -> &mut Self {
         self.multi_line = yes;
+        self
+    }
+
+    /// Whether CR LF ends a line, too, as with `(?R)`. Default: no.
+    pub fn crlf(&mut self, yes: bool) -> &mut Self {
+        self.crlf = yes;
+        self
+    }
+
+    /// What a match must lie between. Default: anything.
+    pub fn boundary(&mut self, boundary: Option<Boundary>) -> &mut Self {
+        self.boundary = boundary;
         self
     }
 
@@ -161,10 +177,18 @@ impl RegexSetBuilder {
             .case_insensitive(self.case_insensitive)
             .unicode(self.unicode)
             .multi_line(self.multi_line)
+            .crlf(self.crlf)
             .utf8(false)
             .build()
             .parse(pattern)
             .map_err(|error| RegexSetError::syntax(number, pattern, &error))?;
+        let hir = match self.boundary {
+            Some(boundary) => {
+                let [start, end] = boundary.looks(self.unicode, self.crlf);
+                Hir::concat(vec![Hir::look(start), hir, Hir::look(end)])
+            }
+            None => hir,
+        };
         let mut required = required::required(&hir);
         let mark = mark(&hir, &mut required, gated);
         let rule = Rule::new(hir, required, mark, self.size_limit);

@@ -2,7 +2,7 @@
 
 use super::PatternSet;
 use crate::literals::Stored;
-use crate::{BuildError, Literals, RegexSetBuilder, RegexSetError, DEFAULT_SIZE_LIMIT};
+use crate::{Boundary, BuildError, Literals, RegexSetBuilder, RegexSetError, DEFAULT_SIZE_LIMIT};
 use std::fmt;
 
 /// The most patterns of a set.
@@ -59,6 +59,10 @@ impl std::error::Error for PatternSetError {}
 pub(super) struct Settings {
     pub case_insensitive: bool,
     pub unicode: bool,
+    /// Whether CR LF ends a line, too.
+    pub crlf: bool,
+    /// What matches must lie between.
+    pub boundary: Option<Boundary>,
     pub regex_size_limit: usize,
 }
 
@@ -69,6 +73,8 @@ impl Settings {
         builder
             .case_insensitive(self.case_insensitive)
             .unicode(self.unicode)
+            .crlf(self.crlf)
+            .boundary(self.boundary)
             .size_limit(self.regex_size_limit)
             .total_size_limit(memory);
         builder
@@ -99,6 +105,8 @@ impl Default for PatternSetBuilder {
             settings: Settings {
                 case_insensitive: false,
                 unicode: true,
+                crlf: false,
+                boundary: None,
                 regex_size_limit: DEFAULT_SIZE_LIMIT,
             },
             memory: DEFAULT_MEMORY,
@@ -149,6 +157,22 @@ impl PatternSetBuilder {
     #[must_use]
     pub fn unicode(mut self, yes: bool) -> Self {
         self.settings.unicode = yes;
+        self
+    }
+
+    /// Whether CR LF ends a line as LF does: for `^` and `$` of regexes with `(?m)`, for `.`, and for whole lines. Default:
+    /// no.
+    #[must_use]
+    pub fn crlf(mut self, yes: bool) -> Self {
+        self.settings.crlf = yes;
+        self
+    }
+
+    /// What matches must lie between. Of a string the occurrences that do so are found; a regex is searched for as if
+    /// what must hold were written before and behind it. Default: anything.
+    #[must_use]
+    pub fn boundary(mut self, boundary: Option<Boundary>) -> Self {
+        self.settings.boundary = boundary;
         self
     }
 

@@ -4,7 +4,7 @@ use super::builder::Settings;
 use super::PatternSet;
 use crate::literals::Stored;
 use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWriter, Tag};
-use crate::Literals;
+use crate::{Boundary, Literals};
 
 /// What a user of a set added to it.
 #[derive(Debug, Clone)]
@@ -27,6 +27,12 @@ impl PatternSet {
         fields.u32(self.together);
         fields.u8(u8::from(self.settings.case_insensitive));
         fields.u8(u8::from(self.settings.unicode));
+        fields.u8(u8::from(self.settings.crlf));
+        fields.u8(match self.settings.boundary {
+            None => 0,
+            Some(Boundary::Word) => 1,
+            Some(Boundary::Line) => 2,
+        });
         fields.u64(self.settings.regex_size_limit as u64);
         fields.count(self.texts.len());
         for (number, text) in self.numbers.iter().zip(&self.texts) {
@@ -73,13 +79,20 @@ impl PatternSet {
         let settings = Settings {
             case_insensitive: fields.flag()?,
             unicode: fields.flag()?,
+            crlf: fields.flag()?,
+            boundary: match fields.u8()? {
+                0 => None,
+                1 => Some(Boundary::Word),
+                2 => Some(Boundary::Line),
+                _ => return Err(fields.damaged(1, "a boundary that there is not")),
+            },
             regex_size_limit: usize::try_from(fields.u64()?).unwrap_or(usize::MAX),
         };
         if strings
             .as_ref()
             .is_some_and(|strings| strings.folds() != settings.case_insensitive)
         {
-            return Err(fields.damaged(10, "case that strings and regexes do not share"));
+            return Err(fields.damaged(12, "case that strings and regexes do not share"));
         }
         let regexes = fields.count(8)?;
         let (mut numbers, mut texts) = (Vec::with_capacity(regexes), Vec::with_capacity(regexes));

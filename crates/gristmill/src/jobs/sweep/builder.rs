@@ -1,6 +1,7 @@
 //! The settings of a sweep.
 
 use super::context::MAX_CONTEXT;
+use super::file::LOOK;
 use super::findings::{Findings, Sought};
 use super::job::SweepJob;
 use super::judged::Rules;
@@ -10,8 +11,8 @@ use super::rows::OccurrenceRows;
 use super::set::SweepSet;
 use crate::jobs::MAX_HALO;
 use gristmill_patterns::{
-    smart_case, Case, LineSettings, PatternError, PatternSet, PatternSetBuilder, PatternSetError,
-    PlainStrings,
+    smart_case, Boundary, Case, LineSettings, PatternError, PatternSet, PatternSetBuilder,
+    PatternSetError, PlainStrings,
 };
 use gristmill_protocol::PipelineError;
 use std::sync::{Arc, Mutex};
@@ -57,7 +58,7 @@ impl From<PatternSetError> for SweepBuildError {
                 "give strings of one byte or more",
             ),
             PatternSetError::Long(_) => (
-                "a string of more than 4,096 bytes together with regexes",
+                "a string of more than 4,096 bytes together with regexes, or of more than 4,092 as a word or a line",
                 "search for it with other strings only",
             ),
             _ => (
@@ -130,22 +131,16 @@ impl SweepJobBuilder {
     }
 
     /// Adds patterns as a command line takes them, each under its own text as its name: those that are nothing but a string
-    /// are strings, the others regexes. Of `settings` the size limit of a regex, case and Unicode hold for all patterns of
-    /// the sweep, and whether these patterns are fixed strings.
+    /// are strings, the others regexes. Of `settings` the size limit of a regex, case, Unicode, boundary and line ends
+    /// hold for all patterns of the sweep, and whether these patterns are fixed strings.
     ///
     /// # Errors
-    /// [`SweepBuildError::Pattern`] for a regex that is not UTF-8; [`SweepBuildError::Other`] for settings about lines.
+    /// [`SweepBuildError::Pattern`] for a regex that is not UTF-8.
     pub fn patterns(
         mut self,
         patterns: Vec<Vec<u8>>,
         settings: &LineSettings,
     ) -> Result<Self, SweepBuildError> {
-        if settings.boundary.is_some() || settings.crlf {
-            return Err(SweepBuildError::Other(PipelineError::InvalidArgument {
-                what: "words, whole lines or line ends together with regexes over whole files",
-                fix: r"write \b, (?m)^ or (?R) into the regexes, or search lines",
-            }));
-        }
         let fold = match settings.case {
             Case::Smart => smart_case(&patterns, settings),
             case => case == Case::Insensitive,
@@ -156,12 +151,15 @@ impl SweepJobBuilder {
                 false => Case::Sensitive,
             },
             text: true,
+            boundary: None,
             ..settings.clone()
         };
         for pattern in patterns {
             let plain = PlainStrings::of(&[&pattern], &each).and_then(|mut one| one.strings.pop());
             self = match plain {
                 Some(string) if !string.is_empty() => self.string(pattern, string),
+                // Of strings that are asked for, letters of ASCII alone are folded.
+                _ if settings.fixed_strings => self.string(pattern.clone(), pattern),
                 _ => match String::from_utf8(pattern) {
                     Ok(regex) => self.regex(regex.clone(), regex),
                     Err(error) => {
@@ -175,7 +173,9 @@ impl SweepJobBuilder {
         Ok(self
             .regex_size_limit(settings.size_limit)
             .case_insensitive(fold)
-            .unicode(settings.unicode))
+            .unicode(settings.unicode)
+            .crlf(settings.crlf)
+            .boundary(settings.boundary))
     }
 
     /// Whether letters match in either case: those of regexes by Unicode's simple case folding, those of strings that are
@@ -190,6 +190,26 @@ impl SweepJobBuilder {
     #[must_use]
     pub fn unicode(mut self, yes: bool) -> Self {
         self.patterns = self.patterns.unicode(yes);
+        self
+    }
+
+    /// Whether CR LF ends a line as LF does: for `^` and `$` of regexes with `(?m)`, for `.`, and for whole lines. Default:
+    /// no.
+    #[must_use]
+    pub fn crlf(mut self, yes: bool) -> Self {
+        self.patterns = self.patterns.crlf(yes);
+        self
+    }
+
+    /// What matches must lie between: of strings the occurrences that do so are found, regexes are searched for as if
+    /// what must hold were written before and behind them. Strings have at most 4,092 bytes then. Default: anything.
+    #[must_use]
+    pub fn boundary(mut self, boundary: Option<Boundary>) -> Self {
+        let looked_at = if boundary.is_some() { LOOK as usize } else { 0 };
+        self.patterns = self
+            .patterns
+            .boundary(boundary)
+            .longest(MAX_HALO - looked_at);
         self
     }
 
@@ -301,6 +321,7 @@ impl SweepJobBuilder {
         let mut patterns = self.patterns;
         if let Some(findings) = &self.findings {
             patterns = patterns.clear().case_insensitive(false).unicode(true);
+            patterns = patterns.crlf(false).boundary(None).longest(MAX_HALO);
             for (sought, pattern) in findings.patterns() {
                 let name = match sought {
                     Sought::Rule(number) => findings.rules().rules()[number as usize].id(),

@@ -64,6 +64,18 @@ impl Patterns {
         result
     }
 
+    /// Takes an occurrence of a string, which may stand where it does not count.
+    fn string(&self, own: &Own<'_>, index: u32, start: usize) -> Result<(), u32> {
+        let length = self
+            .set
+            .strings()
+            .map_or(0, |strings| strings.pattern_len(index));
+        if own.is_enough() || !self.set.is_bounded(own.text, start..start + length) {
+            return Ok(());
+        }
+        own.tell(index, start)
+    }
+
     fn strings(&self, own: &Own<'_>, candidates: Option<&[(u32, usize)]>) -> Result<(), u32> {
         let Some(strings) = self.set.strings() else {
             return Ok(());
@@ -72,17 +84,14 @@ impl Patterns {
             let mut there = candidates.iter().filter(|(index, start)| {
                 own.starts.contains(start) && strings.stands_at(*index, own.text, *start)
             });
-            return there.try_for_each(|(index, start)| match own.is_enough() {
-                true => Ok(()),
-                false => own.tell(*index, *start),
-            });
+            return there.try_for_each(|(index, start)| self.string(own, *index, *start));
         }
         for from in (own.starts.start..own.starts.end).step_by(LOOK_BYTES) {
             let to = (from + LOOK_BYTES).min(own.starts.end);
             let mut result = Ok(());
             strings.find(own.text, from..to, |start, index| {
-                if !own.is_enough() && result.is_ok() {
-                    result = own.tell(index, start);
+                if result.is_ok() {
+                    result = self.string(own, index, start);
                 }
             });
             result?;

@@ -2,7 +2,7 @@
 
 mod parts;
 
-use super::{SweepJob, SweepJobBuilder, SweepReport};
+use super::{Boundary, SweepJob, SweepJobBuilder, SweepReport};
 use crate::jobs::Job;
 use crate::mill::{Control, Mill};
 use crate::source::Tree;
@@ -47,7 +47,7 @@ const REGEXES: &[&str] = &[
 
 /// A text in which the patterns occur, and long runs of few bytes.
 fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
-    let words: [&[u8]; 14] = [
+    let words: [&[u8]; 15] = [
         b"a",
         b"aa",
         b"b",
@@ -58,6 +58,7 @@ fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
         b"1234",
         b" ",
         b"\n",
+        b"\r\n",
         b"X",
         "é".as_bytes(),
         b"\xff",
@@ -78,18 +79,53 @@ fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     text
 }
 
+/// What matches must lie between: mostly anything.
+fn boundary(rng: &mut Rng) -> Option<Boundary> {
+    let boundaries = [None, None, Some(Boundary::Word), Some(Boundary::Line)];
+    boundaries[rng.usize(..boundaries.len())]
+}
+
+/// What must hold before and behind a match, as regexes.
+fn bounds(boundary: Option<Boundary>) -> [&'static str; 2] {
+    match boundary {
+        None => ["", ""],
+        Some(Boundary::Word) => [r"\b{start-half}", r"\b{end-half}"],
+        Some(Boundary::Line) => ["(?m:^)", "(?m:$)"],
+    }
+}
+
 /// Offset, length and pattern of each match, in the order of rows.
-fn expected(given: &[Given], text: &[u8]) -> Vec<(usize, usize, usize)> {
+fn expected(
+    given: &[Given],
+    text: &[u8],
+    boundary: Option<Boundary>,
+    crlf: bool,
+) -> Vec<(usize, usize, usize)> {
     let mut found = Vec::new();
+    let regex = |regex: &str| {
+        let mut builder = regex::bytes::RegexBuilder::new(regex);
+        builder.crlf(crlf).build().unwrap()
+    };
+    let [before, behind] = bounds(boundary);
+    let places = |bound: &str| -> Vec<usize> {
+        let regex = regex(bound);
+        regex.find_iter(text).map(|one| one.start()).collect()
+    };
+    let (starts_here, ends_here) = (places(before), places(behind));
     for (number, pattern) in given.iter().enumerate() {
         match pattern {
             Given::String(string) => {
                 let starts = text.windows(string.len()).enumerate();
                 let starts = starts.filter(|(_, window)| window == string);
-                found.extend(starts.map(|(at, _)| (at + string.len(), number, at)));
+                found.extend(starts.filter_map(|(at, _)| {
+                    let end = at + string.len();
+                    let bounded = starts_here.binary_search(&at).is_ok()
+                        && ends_here.binary_search(&end).is_ok();
+                    bounded.then_some((end, number, at))
+                }));
             }
-            Given::Regex(regex) => {
-                let regex = regex::bytes::Regex::new(regex).unwrap();
+            Given::Regex(alone) => {
+                let regex = regex(&format!("{before}(?:{alone}){behind}"));
                 let matches = regex.find_iter(text);
                 found.extend(matches.map(|one| (one.end(), number, one.start())));
             }
@@ -98,11 +134,6 @@ fn expected(given: &[Given], text: &[u8]) -> Vec<(usize, usize, usize)> {
     found.sort_unstable();
     let row = |(end, number, start)| (start, end - start, number);
     found.into_iter().map(row).collect()
-}
-
-fn job(given: &[Given], report: SweepReport) -> SweepJob {
-    let job = SweepJob::builder().report(report).max_match(1 << 20);
-    with(job, given).build().unwrap()
 }
 
 /// Searches for these patterns, each under its number as its name.
@@ -137,7 +168,7 @@ fn random_patterns_are_found_as_each_alone_however_files_are_cut() {
     let mut rng = Rng::with_seed(gristmill_testing::seed("GRISTMILL_SWEEP_SEED"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
-    for round in 0..6 {
+    for round in 0..18 {
         let length = match round % 6 {
             0 => rng.usize(..20),
             1 => 4096 * rng.usize(..4),
@@ -152,9 +183,16 @@ fn random_patterns_are_found_as_each_alone_however_files_are_cut() {
                 false => Given::Regex(REGEXES[rng.usize(..REGEXES.len())]),
             });
         }
-        let expected = expected(&given, &text);
+        let boundary = boundary(&mut rng);
+        let crlf = rng.bool();
+        let job = |report| {
+            let job = SweepJob::builder().report(report).max_match(1 << 20);
+            let job = with(job, &given).boundary(boundary).crlf(crlf);
+            job.build().unwrap()
+        };
+        let expected = expected(&given, &text, boundary, crlf);
         for chunk in [4096, 8192, 1 << 16, 1 << 20] {
-            let (rows, done) = run(job(&given, SweepReport::Matches), chunk, &file);
+            let (rows, done) = run(job(SweepReport::Matches), chunk, &file);
             let found: Vec<(usize, usize, usize)> = rows
                 .lines()
                 .map(|row| {
@@ -167,17 +205,17 @@ fn random_patterns_are_found_as_each_alone_however_files_are_cut() {
             let differs = found.iter().zip(&expected).position(|(a, b)| a != b);
             assert!(
                 found == expected,
-                "{given:?} in {length} bytes, chunks of {chunk}: {} matches, not {}; {differs:?}: {:?}, not {:?}",
+                "{given:?} {boundary:?} {crlf} in {length} bytes, chunks of {chunk}: {} matches, not {}; {differs:?}: {:?}, not {:?}",
                 found.len(),
                 expected.len(),
                 differs.map(|at| found[at]),
                 differs.map(|at| expected[at]),
             );
-            let (count, done) = run(job(&given, SweepReport::Count), chunk, &file);
+            let (count, done) = run(job(SweepReport::Count), chunk, &file);
             let number = |text: &str| text.trim().parse().unwrap_or(0_usize);
             assert_eq!(number(&count), expected.len());
             assert_eq!(done.found(), !expected.is_empty());
-            let (paths, done) = run(job(&given, SweepReport::Paths), chunk, &file);
+            let (paths, done) = run(job(SweepReport::Paths), chunk, &file);
             assert_eq!(done.found(), !expected.is_empty(), "{given:?} {chunk}");
             assert_eq!(paths.is_empty(), expected.is_empty());
         }

@@ -162,7 +162,7 @@ impl ScanJobBuilder {
             if settings.boundary.is_some() || (self.regex && !plain) {
                 return invalid(
                     "regexes, words or whole lines together with every occurrence",
-                    "ask for every occurrence of fixed strings, or search lines",
+                    "take a SweepJob for these, or search lines",
                 );
             }
             if self.multiline {

@@ -1,8 +1,8 @@
 //! The matches of all parts of a file are those of the file.
 
-use super::{expected, text, with, Given, REGEXES, STRINGS};
+use super::{boundary, expected, text, with, Given, REGEXES, STRINGS};
 use crate::jobs::stats::{StatsJob, StatsRows};
-use crate::jobs::sweep::SweepJob;
+use crate::jobs::sweep::{Boundary, SweepJob};
 use crate::mill::{Control, Mill};
 use crate::source::{FilePart, Share, SharePart, ShareSource};
 use fastrand::Rng;
@@ -19,9 +19,9 @@ const CHAINS: &[&str] = &[
     "a[^b]*",
 ];
 
-fn job(given: &[Given], context: Option<u64>) -> SweepJob {
+fn job(given: &[Given], boundary: Option<Boundary>, context: Option<u64>) -> SweepJob {
     let job = SweepJob::builder().context_bytes(context).json(true);
-    with(job, given).build().unwrap()
+    with(job, given).boundary(boundary).build().unwrap()
 }
 
 /// The rows of a part, or of the whole file, and the failures.
@@ -99,10 +99,11 @@ fn the_rows_of_all_parts_are_those_of_the_file() {
             ..2000 => rng.choice(&[Some(20), Some(4096)]).copied().unwrap(),
             _ => rng.choice(&[None, Some(0), Some(20)]).copied().unwrap(),
         };
+        let boundary = boundary(&mut rng);
         let chunk = *rng.choice(&[4096, 8192, 65_536]).unwrap();
-        let (all, failed) = rows(job(&given, context), chunk, whole.clone());
+        let (all, failed) = rows(job(&given, boundary, context), chunk, whole.clone());
         assert!(failed.is_empty());
-        assert_eq!(all.len(), expected(&given, &bytes).len());
+        assert_eq!(all.len(), expected(&given, &bytes, boundary, false).len());
         let mut cuts: Vec<usize> = (0..rng.usize(..5)).map(|_| rng.usize(..=length)).collect();
         cuts.extend([0, length]);
         cuts.sort_unstable();
@@ -111,7 +112,7 @@ fn the_rows_of_all_parts_are_those_of_the_file() {
         for pair in cuts.windows(2) {
             let one = part(&whole, pair[0], pair[1]);
             let chunk = *rng.choice(&[4096, 8192, 65_536]).unwrap();
-            let (rows, failed) = rows(job(&given, context), chunk, one);
+            let (rows, failed) = rows(job(&given, boundary, context), chunk, one);
             assert!(failed.is_empty(), "{failed:?}");
             of_parts.extend(rows);
         }
@@ -123,7 +124,7 @@ fn the_rows_of_all_parts_are_those_of_the_file() {
         of_parts.sort_unstable();
         assert!(
             all == of_parts,
-            "round {round}: {given:?} in {length} bytes, cut at {cuts:?}: {} rows, and {} of parts",
+            "round {round}: {given:?} {boundary:?} in {length} bytes, cut at {cuts:?}: {} rows, and {} of parts",
             all.len(),
             of_parts.len()
         );
@@ -137,12 +138,12 @@ fn a_part_of_a_file_that_has_changed_or_of_a_job_of_whole_files_fails() {
     std::fs::write(&path, vec![b'a'; 10_000]).unwrap();
     let found = whole(&path, 10_000);
     let given = [Given::String(b"aa")];
-    let (rows_there, failed) = rows(job(&given, None), 4096, part(&found, 5000, 10_000));
+    let (rows_there, failed) = rows(job(&given, None, None), 4096, part(&found, 5000, 10_000));
     assert_eq!((rows_there.len(), failed.len()), (4999, 0));
 
     let mut longer = part(&found, 5000, 9000);
     longer.part.as_mut().unwrap().size = 9000;
-    let (none, failed) = rows(job(&given, None), 4096, longer);
+    let (none, failed) = rows(job(&given, None, None), 4096, longer);
     assert!(
         none.is_empty() && failed[0].contains("9000 bytes when it was cut"),
         "{failed:?}"
@@ -150,7 +151,7 @@ fn a_part_of_a_file_that_has_changed_or_of_a_job_of_whole_files_fails() {
 
     let mut changed = part(&found, 5000, 10_000);
     changed.part.as_mut().unwrap().modified -= 1;
-    let (none, failed) = rows(job(&given, None), 4096, changed);
+    let (none, failed) = rows(job(&given, None, None), 4096, changed);
     assert!(
         none.is_empty() && failed[0].contains("was changed"),
         "{failed:?}"
