@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod header;
+mod notices;
 mod repeated;
 
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use std::process::ExitCode;
 const TASKS: &str = "cargo xtask TASK
 
 header      write kernel/numbers.h from the constants of the crates; run scripts/ptx afterwards
-repeated    list places of the tree that share six lines or more";
+repeated    list places of the tree that share six lines or more
+notices     print the licences of what the packages that are named link";
 
 /// The repository's root.
 fn root() -> PathBuf {
@@ -19,11 +21,12 @@ fn root() -> PathBuf {
 }
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let task = (arguments.next(), arguments.next());
-    let done = match (task.0.as_deref(), task.1) {
-        (Some("header"), None) => header::write(),
-        (Some("repeated"), None) => repeated::list(),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["header"] => header::write(),
+        ["repeated"] => repeated::list(),
+        ["notices", _, ..] => notices::print(&arguments[1..]),
         _ => Err(TASKS.to_owned()),
     };
     match done {

@@ -12,6 +12,14 @@ use std::error::Error;
 pub(crate) const CHANGED: &str =
     "the object changed while it was read; run again for it, when nobody writes it";
 
+/// What to do about authorities.
+const AUTHORITIES: &str =
+    "install the system's certificates (ca-certificates), or name a file that has the authority's by SSL_CERT_FILE";
+
+/// What to do about the user of a proxy.
+const PROXY_USER: &str =
+    "its variable (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) needs the right user and password, as http://USER:PASSWORD@HOST:PORT";
+
 /// The longest code of an error that is shown.
 const MOST_CODE: usize = 64;
 
@@ -45,14 +53,22 @@ fn code(said: &str) -> Option<&str> {
     (!code.is_empty() && code.len() <= MOST_CODE && code.bytes().all(plain)).then_some(code)
 }
 
-/// The first cause of an error that is a client's, and what the system says of it.
+/// What an error wraps. One of the system is not told as a source.
+fn cause<'error>(error: &'error (dyn Error + 'static)) -> Option<&'error (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    }
+}
+
+/// The last cause of an error that is a client's, and what the system says of it.
 fn transport(error: &(dyn Error + 'static)) -> Option<(HttpErrorKind, Option<String>)> {
     let mut found: Option<HttpErrorKind> = None;
     let mut system = None;
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(http) = error.downcast_ref::<HttpError>() {
-            found.get_or_insert(http.kind());
+            found = Some(http.kind());
         }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             // An error that wraps another is told by that one.
@@ -61,20 +77,73 @@ fn transport(error: &(dyn Error + 'static)) -> Option<(HttpErrorKind, Option<Str
             }
         }
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            system = Some(tls.to_string());
+            system = Some(untrusted(tls));
         }
-        next = match error.downcast_ref::<std::io::Error>() {
-            Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-            None => error.source(),
-        };
+        next = cause(error);
     }
     found.map(|kind| (kind, system))
 }
 
+/// An error of TLS, and what to do where the authority of a certificate is not known.
+fn untrusted(error: &rustls::Error) -> String {
+    let unknown = rustls::CertificateError::UnknownIssuer;
+    match error {
+        rustls::Error::InvalidCertificate(reason) if *reason == unknown => {
+            format!("the authority of its certificate is not known here; {AUTHORITIES}")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Whether a client was not made because no certificate of an authority was found.
+pub(crate) fn lacks_authorities(error: &object_store::Error) -> bool {
+    // So says the verifier of certificates, which tells neither places nor reasons.
+    said(error).contains("No CA certificates were loaded")
+}
+
+/// The variables that say where certificates of authorities are, in the place of the system's.
+pub(crate) fn named_authorities() -> Option<String> {
+    let names = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+    let set = names.filter_map(|name| {
+        let place = std::env::var_os(name)?;
+        Some(format!("{name}={}", place.display()))
+    });
+    let set: Vec<String> = set.collect();
+    (!set.is_empty()).then(|| set.join(", "))
+}
+
+/// Whether the next attempt would fail as this one did: where a certificate or a proxy is not as it should be.
+pub(crate) fn lasts(error: &HttpError) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        next = cause(error);
+    }
+    proxy(&said(error)).is_some()
+}
+
 /// A client's error in words.
 pub(crate) fn client(error: &HttpError) -> String {
+    if let Some(refusal) = proxy(&said(error)) {
+        return refusal;
+    }
     let (kind, system) = transport(error).unwrap_or((error.kind(), None));
     of_transport(kind, system)
+}
+
+/// Why a proxy makes no connection to a store, if that is what an error and its causes say.
+fn proxy(said: &str) -> Option<String> {
+    // So says the client of a CONNECT that was answered by a refusal.
+    let (_, reason) = said.split_once("tunnel error: ")?;
+    if reason.starts_with("proxy authorization required") {
+        return Some(format!("the proxy refuses: {PROXY_USER}"));
+    }
+    let refused = "the proxy makes no connection to the store; NO_PROXY names hosts that need none";
+    reason
+        .starts_with("unsuccessful")
+        .then(|| refused.to_owned())
 }
 
 fn of_transport(kind: HttpErrorKind, system: Option<String>) -> String {
@@ -107,6 +176,7 @@ pub(crate) fn refused(status: u16, said: &str, kind: Kind) -> String {
             format!("there is nothing (the server answers {shown})")
         }
         (404, _) => "there is no such object".to_owned(),
+        (407, _) => format!("the proxy refuses (it answers 407): {PROXY_USER}"),
         (412, _) => CHANGED.to_owned(),
         (400 | 401 | 403, _) => format!(
             "access is refused (the store answers {shown}); check {}",
@@ -142,6 +212,9 @@ pub(crate) fn store(error: &object_store::Error, kind: Kind) -> String {
             "the endpoint is http, which nothing encrypts; give one of https, or allow it by {}",
             kind.allows_http()
         );
+    }
+    if let Some(refusal) = proxy(&said) {
+        return refusal;
     }
     if let Some((kind, system)) = transport(error) {
         return of_transport(kind, system);

@@ -1,5 +1,6 @@
 //! What is between `object_store` and the network: it counts the requests of each fetch, and sees how they end.
 
+use super::describe;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, StatusCode};
 use object_store::client::{
@@ -59,6 +60,19 @@ impl Tally {
     }
 }
 
+/// A client. Where the system has no certificate of an authority, it trusts none, as a store by http needs none.
+pub(crate) fn connect(options: &ClientOptions) -> object_store::Result<HttpClient> {
+    let connector = ReqwestConnector::default();
+    match connector.connect(options) {
+        Err(error)
+            if describe::lacks_authorities(&error) && describe::named_authorities().is_none() =>
+        {
+            connector.connect(&options.clone().with_no_system_certificates(true))
+        }
+        connected => connected,
+    }
+}
+
 /// Connects the clients of stores.
 #[derive(Debug, Default)]
 pub(crate) struct Connector {
@@ -72,12 +86,20 @@ impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = match &self.client {
             Some(client) => client.clone(),
-            None => ReqwestConnector::default().connect(options)?,
+            None => connect(options)?,
         };
         Ok(HttpClient::new(Counting {
             client,
             authorization: self.authorization.clone(),
         }))
+    }
+}
+
+/// An error that the next attempt would meet, too, as one of a kind that is not retried.
+fn lasting(error: HttpError) -> HttpError {
+    match describe::lasts(&error) {
+        true => HttpError::new(HttpErrorKind::Unknown, error),
+        false => error,
     }
 }
 
@@ -98,7 +120,7 @@ impl HttpService for Counting {
             let headers = request.headers_mut();
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let result = self.client.execute(request).await;
+        let result = self.client.execute(request).await.map_err(lasting);
         if let Some(tally) = &tally {
             tally.ended(&result);
         }

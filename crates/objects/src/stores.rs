@@ -4,12 +4,12 @@ use super::describe;
 use super::fetch::{Place, RemoteObject};
 use super::listing::{Directory, One, Prefix};
 use super::location::{HttpLocation, Kind, Location};
-use super::service::Connector;
+use super::service::{self, Connector};
 use gristmill_ingest::object::{Listing, Names, ObjectRef, Stores};
 use gristmill_ring::lock;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
+use object_store::client::{HttpClient, HttpConnector};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::path::Path as Key;
@@ -40,7 +40,8 @@ impl Drop for Requesters {
 }
 
 /// Stores, whose clients are set up from variables as they are used first: `AWS_*`, `GOOGLE_*` and `AZURE_*`, as the crate
-/// `object_store` reads them, and the proxies that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
+/// `object_store` reads them, the proxies that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, and the authorities
+/// of certificates in the file `SSL_CERT_FILE` and the directory `SSL_CERT_DIR`, or those of the system.
 pub struct ObjectStores {
     variables: Vec<(String, String)>,
     requesters: OnceLock<Result<Requesters, String>>,
@@ -130,6 +131,11 @@ impl ObjectStores {
 
     /// What went wrong when a client was set up. Values of variables are shown by their names.
     fn unset(&self, kind: Kind, error: &object_store::Error) -> String {
+        if let Some(named) =
+            describe::named_authorities().filter(|_| describe::lacks_authorities(error))
+        {
+            return format!("there is no certificate of an authority where {named} says");
+        }
         let mut text = error.to_string().replace('\n', " ");
         let start = match kind {
             Kind::S3 => "AWS_",
@@ -212,7 +218,7 @@ impl ObjectStores {
     fn http_client(&self) -> Result<HttpClient, String> {
         let connected = self.http.get_or_init(|| {
             let options = self.options().with_allow_http(true);
-            let client = ReqwestConnector::default().connect(&options);
+            let client = service::connect(&options);
             client.map_err(|error| self.unset(Kind::Http, &error))
         });
         connected.clone()

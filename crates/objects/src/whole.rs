@@ -145,7 +145,7 @@ async fn begin(client: &HttpClient, url: &Url, tally: &Arc<Tally>) -> Result<Bod
                     return Err(describe::refused(status.as_u16(), "", Kind::Http));
                 }
             }
-            Err(error) if last => return Err(describe::client(&error)),
+            Err(error) if last || describe::lasts(&error) => return Err(describe::client(&error)),
             Err(_) => {}
         }
         tokio::time::sleep(wait).await;

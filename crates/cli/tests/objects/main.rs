@@ -1,9 +1,12 @@
 //! Objects of stores, with the real binary: answers equal to those of the same files on disk, and what goes wrong.
 //!
-//! The store is `gristmill_testing::store`, which fails as it is told; `real.rs` asks a server that others wrote.
+//! The store is `gristmill_testing::store`, which fails as it is told; `real.rs` and `network.rs` ask servers that others
+//! wrote.
 
 mod answers;
 mod faults;
+mod network;
+mod peers;
 mod real;
 mod shares;
 mod web;

@@ -1,138 +1,255 @@
-//! A server for S3 that others wrote, `moto`, which `scripts/test peers` installs: its answers are those of S3, so far as
-//! readers see them.
+//! Servers that others wrote: their answers are those of the stores, so far as readers see them.
 
+use super::peers::{openssl, Peer};
 use super::world::{finish, Done, World};
-use gristmill_testing::{peers, Patience};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use gristmill_testing::store::Fault;
 
-/// The server, as a process.
-struct Server {
-    process: Child,
-    address: String,
-}
+/// Names of objects as they are, and as HTTP escapes them.
+const NAMES: [(&str, &str); 6] = [
+    ("d/plain.txt", "d/plain.txt"),
+    ("d/a b+c.txt", "d/a%20b%2Bc.txt"),
+    (
+        "d/100%&<x>'\"=?#.txt",
+        "d/100%25%26%3Cx%3E%27%22%3D%3F%23.txt",
+    ),
+    ("d/ü/日本.txt", "d/%C3%BC/%E6%97%A5%E6%9C%AC.txt"),
+    ("d/empty", "d/empty"),
+    ("d/large", "d/large"),
+];
 
-impl Server {
-    fn start() -> Option<Self> {
-        let peers = peers("objects", "there is no moto")?;
-        let mut process = Command::new(peers.join("bin/moto_server"))
-            .args(["-H", "127.0.0.1", "-p", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut told = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        let address = loop {
-            line.clear();
-            assert!(
-                told.read_line(&mut line).unwrap() > 0,
-                "it says where it listens"
-            );
-            if let Some((_, address)) = line.split_once("Running on http://") {
-                break address.trim().to_owned();
-            }
-        };
-        // It writes a line for each request.
-        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
-        Some(Self { process, address })
-    }
+/// More names than a page of a listing has.
+const MANY: usize = 1_100;
 
-    /// Stores an object, or makes a bucket.
-    fn put(&self, path: &str, bytes: &[u8]) {
-        let mut patience = Patience::new();
-        let mut stream = loop {
-            match TcpStream::connect(&self.address) {
-                Ok(stream) => break stream,
-                Err(error) => assert_eq!(patience.over(), None, "{error}"),
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        };
-        let head = format!(
-            "PUT /{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            self.address,
-            bytes.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(bytes).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+/// An account's token for Azurite, whose key everybody knows: it may read, write and list until the year 2100. Its
+/// signature must be seen nowhere.
+const TOKEN: &str = "sv=2018-11-09&ss=b&srt=sco&sp=rwlc&se=2100-01-01T00%3A00%3A00Z&sig=dWXftTknaZDW1sTEaxEiWc%2FKsbJpH6fQx%2B5ZLh4%2BWaM%3D";
+
+/// The key of that account.
+const KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+type Variables = Vec<(&'static str, String)>;
+
+fn bytes_of(name: &str) -> Vec<u8> {
+    match name {
+        "d/empty" => Vec::new(),
+        "d/large" => b"needle in the hay\n".repeat(1 << 18),
+        name => format!("a needle in {name}\n").into_bytes(),
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// Makes files, and hands each to the server by its escaped name.
+fn fill(world: &World, put: impl Fn(&str, &[u8])) {
+    for (name, escaped) in NAMES {
+        let bytes = bytes_of(name);
+        world.put(name, bytes.clone());
+        put(escaped, &bytes);
+    }
+    for number in 0..MANY {
+        let (name, line) = (format!("d/many/{number}"), format!("needle {number}\n"));
+        world.put(&name, line.as_str());
+        put(&name, line.as_bytes());
+    }
+}
+
+fn run(world: &World, variables: &Variables, arguments: &[&str]) -> Done {
+    let mut tool = world.tool(arguments);
+    tool.envs(variables.iter().map(|(name, value)| (name, value)));
+    finish(tool)
+}
+
+/// Compares what the tool says of objects with what it says of files.
+fn compare(world: &World, variables: &Variables, scheme: &str) {
+    let url = format!("{scheme}://bucket/d/");
+    for arguments in [
+        &["digest"][..],
+        &["digest", "--algorithm", "sha256", "--chunk-size", "65536"],
+        &["scan", "-c", "needle"],
+    ] {
+        let with = |place: &str| {
+            let mut all = arguments.to_vec();
+            all.push(place);
+            run(world, variables, &all).rows()
+        };
+        let mut expected: Vec<String> = with("d/")
+            .iter()
+            .map(|row| row.replace("d/", &url))
+            .collect();
+        expected.sort_unstable();
+        let rows = with(&url);
+        assert!(rows == expected, "{} rows, {}", rows.len(), expected.len());
+    }
+    let odd = format!("{scheme}://bucket/d/100%&<x>'\"=?#.txt");
+    assert_eq!(run(world, variables, &["digest", &odd]).rows().len(), 1);
+    let large = format!("{scheme}://bucket/d/large");
+    let ranges = ["digest", "--stats", "--chunk-size", "65536", &large];
+    let done = run(world, variables, &ranges);
+    let counted = done.err.lines().find_map(|line| {
+        let (_, rest) = line.strip_prefix("objects ")?.split_once(" in ")?;
+        rest.split(' ').next()?.parse::<u64>().ok()
+    });
+    // A range for each chunk.
+    assert!(counted.is_some_and(|requests| requests >= 72), "{done:?}");
+    let gone = run(
+        world,
+        variables,
+        &["digest", &format!("{scheme}://bucket/none")],
+    );
+    assert!(gone.failure().contains("no such object"), "{gone:?}");
+}
+
+/// A key of a service account whose store is there.
+fn account(url: &str) -> String {
+    let account = serde_json::json!({
+        "private_key": openssl(&["genrsa", "2048"]),
+        "private_key_id": "1",
+        "client_email": "reader@example.org",
+        "gcs_base_url": url,
+    });
+    account.to_string()
+}
+
+/// The line of a run that must be refused.
+fn refused(world: &World, variables: &Variables, url: &str) -> String {
+    let done = run(world, variables, &["digest", url]);
+    let line = done.failure();
+    assert!(line.contains("access is refused"), "{line}");
+    for secret in [KEY, TOKEN, "eyJ", "sig=", "PRIVATE"] {
+        assert!(!line.contains(secret), "{line}");
+    }
+    line.to_owned()
+}
+
+#[test]
+fn a_server_of_amazons_interface_gives_the_same_answers() {
+    let Some(server) = Peer::amazon() else {
+        return;
+    };
+    let world = World::new();
+    server.put("bucket", "", b"");
+    fill(&world, |name, bytes| {
+        server.put(&format!("bucket/{name}"), "", bytes)
+    });
+    server.put("bucket/d/placeholder/", "", b"");
+    let endpoint = format!("http://{}", server.address);
+    let variables = vec![("AWS_ENDPOINT_URL", endpoint.clone())];
+    compare(&world, &variables, "s3");
+    let gone = run(&world, &variables, &["digest", "s3://nobucket/x/"]);
+    assert!(gone.failure().contains("no such bucket"), "{gone:?}");
+
+    // Google's listings are those of S3, in pages, too.
+    let variables = vec![
+        ("GOOGLE_ALLOW_HTTP", "true".to_owned()),
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", account(&endpoint)),
+    ];
+    compare(&world, &variables, "gs");
+}
+
+#[test]
+fn a_server_of_googles_interface_gives_the_same_answers() {
+    let world = World::new();
+    fill(&world, |_, _| ());
+    let data = world.path().join("buckets");
+    std::fs::create_dir(&data).unwrap();
+    let bucket = data.join("bucket");
+    std::fs::create_dir(&bucket).unwrap();
+    std::fs::rename(world.path().join("d"), bucket.join("d")).unwrap();
+    let Some(server) = Peer::google(&data, None) else {
+        return;
+    };
+    std::fs::rename(bucket.join("d"), world.path().join("d")).unwrap();
+    let variables = vec![
+        (
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            account(&format!("http://{}", server.address)),
+        ),
+        ("GOOGLE_ALLOW_HTTP", "true".to_owned()),
+    ];
+    compare(&world, &variables, "gs");
+
+    // That server lets everybody in.
+    world
+        .store
+        .fails(|_, _| Fault::Status(401, "AuthenticationRequired"));
+    let variables = vec![
+        (
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            account(&world.store.endpoint()),
+        ),
+        ("GOOGLE_ALLOW_HTTP", "true".to_owned()),
+    ];
+    for url in ["gs://bucket/d/", "gs://bucket/d/plain.txt"] {
+        let line = refused(&world, &variables, url);
+        assert!(line.contains("answers 401"), "{line}");
+        assert!(line.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{line}");
     }
 }
 
 #[test]
-fn a_server_that_others_wrote_gives_the_same_answers() {
-    let Some(server) = Server::start() else {
+fn microsofts_server_of_azures_interface_gives_the_same_answers() {
+    let Some(server) = Peer::azure() else {
         return;
     };
     let world = World::new();
-    server.put("bucket", b"");
-    // Names as they are, and as HTTP escapes them.
-    let names = [
-        ("d/plain.txt", "d/plain.txt"),
-        ("d/a b+c.txt", "d/a%20b%2Bc.txt"),
-        (
-            "d/100%&<x>'\"=?#.txt",
-            "d/100%25%26%3Cx%3E%27%22%3D%3F%23.txt",
-        ),
-        ("d/ü/日本.txt", "d/%C3%BC/%E6%97%A5%E6%9C%AC.txt"),
-        ("d/empty", "d/empty"),
-        ("d/large", "d/large"),
-    ];
-    for (name, escaped) in names {
-        let bytes = match name {
-            "d/empty" => Vec::new(),
-            "d/large" => b"needle in the hay\n".repeat(1 << 18),
-            name => format!("a needle in {name}\n").into_bytes(),
-        };
-        world.put(name, bytes.clone());
-        server.put(&format!("bucket/{escaped}"), &bytes);
-    }
-    // More than a page of names.
-    for number in 0..1_100 {
-        let name = format!("d/many/{number}");
-        world.put(&name, format!("needle {number}\n"));
-        server.put(
-            &format!("bucket/{name}"),
-            format!("needle {number}\n").as_bytes(),
+    let account = "devstoreaccount1";
+    server.put(
+        &format!("{account}/bucket?restype=container&{TOKEN}"),
+        "",
+        b"",
+    );
+    fill(&world, |name, bytes| {
+        let path = format!("{account}/bucket/{name}?{TOKEN}");
+        server.put(&path, "x-ms-blob-type: BlockBlob\r\n", bytes);
+    });
+    let with = |credentials: &[(&'static str, &str)]| {
+        let mut variables = vec![
+            ("AZURE_STORAGE_ACCOUNT_NAME", account.to_owned()),
+            (
+                "AZURE_STORAGE_ENDPOINT",
+                format!("http://{}/{account}", server.address),
+            ),
+            ("AZURE_ALLOW_HTTP", "true".to_owned()),
+        ];
+        variables.extend(
+            credentials
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
         );
-    }
-    server.put("bucket/d/placeholder/", b"");
-    let run = |arguments: &[&str]| -> Done {
-        let mut tool = world.tool(arguments);
-        tool.env("AWS_ENDPOINT_URL", format!("http://{}", server.address));
-        finish(tool)
+        variables
     };
-    for arguments in [&["digest"][..], &["scan", "-c", "needle"]] {
-        let with = |place: &str| {
-            let mut all = arguments.to_vec();
-            all.push(place);
-            run(&all)
-        };
-        let expected: Vec<String> = with("d/").rows();
-        let expected: Vec<String> = expected
-            .iter()
-            .map(|row| row.replace("d/", "s3://bucket/d/"))
-            .collect();
-        let mut rows: Vec<String> = with("s3://bucket/d/").rows();
-        rows.sort_unstable();
-        let mut expected = expected;
-        expected.sort_unstable();
-        assert!(rows == expected, "{} rows, {}", rows.len(), expected.len());
+    compare(&world, &with(&[("AZURE_STORAGE_ACCOUNT_KEY", KEY)]), "az");
+    let token = with(&[("AZURE_STORAGE_SAS_TOKEN", TOKEN)]);
+    assert_eq!(
+        run(&world, &token, &["digest", "az://bucket/d/"])
+            .rows()
+            .len(),
+        NAMES.len() + MANY
+    );
+    let gone = run(&world, &token, &["digest", "az://nobucket/x/"]);
+    assert!(gone.failure().contains("no such container"), "{gone:?}");
+    let plain = format!("http://{}/{account}/bucket/d/large?{TOKEN}", server.address);
+    assert_eq!(run(&world, &vec![], &["digest", &plain]).rows().len(), 1);
+
+    let other = KEY.replace("Eby8", "Abcd");
+    let cut = TOKEN.replace("dWXf", "AAAA");
+    for credentials in [
+        ("AZURE_STORAGE_ACCOUNT_KEY", other.as_str()),
+        ("AZURE_STORAGE_SAS_TOKEN", cut.as_str()),
+        ("AZURE_SKIP_SIGNATURE", "true"),
+    ] {
+        let variables = with(&[credentials]);
+        for url in ["az://bucket/d/", "az://bucket/d/plain.txt"] {
+            let line = refused(&world, &variables, url);
+            assert!(
+                !line.contains(credentials.1) || credentials.1 == "true",
+                "{line}"
+            );
+        }
     }
-    let one = run(&["digest", "s3://bucket/d/100%&<x>'\"=?#.txt"]);
-    assert_eq!(one.rows().len(), 1);
-    let gone = run(&["digest", "s3://nobucket/x/"]);
-    assert!(gone.failure().contains("no such bucket"), "{gone:?}");
+    let broken = run(
+        &world,
+        &with(&[("AZURE_STORAGE_ACCOUNT_KEY", "hunter2 is no key")]),
+        &["digest", "az://bucket/d/"],
+    );
+    assert!(broken.failure().contains("AZURE_"), "{broken:?}");
 }

@@ -62,7 +62,7 @@ impl World {
         command.args(arguments).current_dir(self.scratch.path());
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy().to_ascii_uppercase();
-            if ["AWS_", "GOOGLE_", "AZURE_"]
+            if ["AWS_", "GOOGLE_", "AZURE_", "SSL_CERT_"]
                 .iter()
                 .any(|start| shown.starts_with(start))
                 || shown.ends_with("_PROXY")
