@@ -219,9 +219,6 @@ impl RegexSet {
         }
         let (text, first) = (part.text, part.starts.start);
         let mut used = cache.memory_usage();
-        if let Some(gates) = &self.gates {
-            gates.begin(&mut cache.scratch, first);
-        }
         for from in (part.starts.start..text.len()).step_by(BLOCK) {
             if !go_on() {
                 return;
