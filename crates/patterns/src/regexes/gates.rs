@@ -18,7 +18,11 @@ use super::words::{first_clear, first_set, WORD};
 const PIECE: usize = 1 << 14;
 
 /// The most bytes of a run that are passed over to see what follows it.
-const FOLLOWED: usize = 256;
+const FOLLOWED: usize = 32;
+
+/// The bytes that are looked at in a piece to see whether marks are rules' own: in a text that asks for more, all are taken
+/// for such.
+const ASKED: usize = PIECE;
 
 /// What a rule is found by, besides literals in all of the text.
 #[derive(Debug)]
@@ -261,10 +265,13 @@ impl Gates {
                 count,
                 blocks,
             );
+            let mut left = ASKED;
             literals.find(&mut scratch.literals, text, (from, blocks), |number, at| {
                 let wanted = gate.rules.get(number);
                 let wanted = wanted.filter(|_| (from..until).contains(&at));
-                if let Some(one) = wanted.filter(|one| one.is_marked(text, at, (base, marks))) {
+                if let Some(one) =
+                    wanted.filter(|one| one.is_marked(text, at, (base, marks), &mut left))
+                {
                     places.push((one.rule, at, at));
                 }
             });
@@ -336,7 +343,13 @@ impl Gate {
 
 impl Wanted {
     /// Whether the rule's mark may lie where it must for a literal at `at`. `marks` are the gate's, from `base` on.
-    fn is_marked(&self, text: &[u8], at: usize, (base, marks): (usize, &[u64])) -> bool {
+    fn is_marked(
+        &self,
+        text: &[u8],
+        at: usize,
+        (base, marks): (usize, &[u64]),
+        left: &mut usize,
+    ) -> bool {
         let mark = &self.mark;
         let last = at.saturating_add_signed(mark.furthest);
         let mut from = at.saturating_add_signed(mark.nearest).max(base);
@@ -346,6 +359,10 @@ impl Wanted {
             let Some(start) = start.filter(|start| *start <= last) else {
                 return false;
             };
+            *left = left.saturating_sub(start.saturating_sub(between) + mark.run);
+            if *left == 0 {
+                return true;
+            }
             if mark.between != ByteSet::all() && between < start {
                 let bytes = text.get(between..start).unwrap_or_default();
                 if !bytes.iter().all(|byte| mark.between.has(*byte)) {
