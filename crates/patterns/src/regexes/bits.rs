@@ -189,6 +189,17 @@ pub(super) fn keep_led(unit: Unit, words: &mut [u64], leads: (&[u64], &[u64]), r
     }
 }
 
+/// Fills `found` with a bit for each of `words`, set if it is not zero. Whether there are such words.
+pub(super) fn not_zero(unit: Unit, words: &[u64], found: &mut Vec<u64>) -> bool {
+    found.resize(words.len().div_ceil(64), 0);
+    match unit.0 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
+        Level::Avx512 => unsafe { x86::not_zero_avx512(words, found) },
+        _ => words::not_zero(words, found),
+    }
+}
+
 /// Looks up blocks of 64 bytes, one byte after the other. Their words begin with word `at` of each class.
 fn portable(table: &ClassTable, text: &[u8], per_class: usize, words: &mut [u64], at: usize) {
     for (number, block) in text.chunks_exact(64).enumerate() {

@@ -284,4 +284,30 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn literals_and_marks_on_two_sides_of_a_border_are_found() {
+        // A mark behind its literal, and one before it.
+        let patterns = [r"secret[ =]{1,20}[0-9a-z]{16}", r"[0-9A-Z]{24}_tailed_by_"];
+        let one = format!("secret{}{}", " =".repeat(10), "0123456789abcdef");
+        let other = "0123456789ABCDEFGHIJKLMN_tailed_by_";
+        for unit in Unit::all() {
+            let set = RegexSetBuilder::new().build_on(&patterns, unit).unwrap();
+            assert!(set.explain().all(|plan| plan.by_run()));
+            let mut cache = set.cache();
+            for (pattern, found) in [&one[..], other].into_iter().enumerate() {
+                for border in [1 << 14, 1 << 16] {
+                    for start in border - found.len()..=border {
+                        let mut text = vec![b'.'; border + 200];
+                        text[start..start + found.len()].copy_from_slice(found.as_bytes());
+                        let mut all = Vec::new();
+                        set.find(&mut cache, &text, |number, from, to| {
+                            all.push((number, from, to))
+                        });
+                        assert_eq!(all, [(pattern, start, start + found.len())], "{unit:?}");
+                    }
+                }
+            }
+        }
+    }
 }

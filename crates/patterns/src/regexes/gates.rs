@@ -1,19 +1,28 @@
-//! The search for marks, and for literals where a mark allows them.
+//! The search for marks, and for literals where marks allow them.
 //!
 //! Rules whose marks are alike share a *gate*: what is found is a run of bytes of a class, by the bits that tell which bytes
-//! belong to it, and around such runs, which are rare, the rules' literals are looked for. A rule without a literal is
-//! tried where the gate's mark allows a match.
+//! belong to it. In the blocks of 64 bytes that such runs, which are rare, are near enough to, the rules' literals are looked
+//! for. Where one stands, each rule that wants it is asked whether one of the runs is its own mark. A rule without a literal
+//! is tried where the gate's mark allows a match.
+//!
+//! A literal is found where it begins, once, and in the order of the text: the bits of a piece of text go on as far on both
+//! sides as the marks of its literals may lie.
 
-use super::bits::{keep_led, shrink, Classes, Unit};
+use super::bits::{keep_led, not_zero, shrink, Classes, Unit};
 use super::bytes::ByteSet;
-use super::marks::Mark;
+use super::marks::{Lead, Mark};
 use super::sieve::Sieve;
+use super::words::{first_clear, first_set, WORD};
 
 /// Bytes of text that are looked at together: their bits stay in the nearest cache.
-const PIECE: usize = 1 << 13;
+const PIECE: usize = 1 << 14;
 
-/// Bytes of a word of bits.
-const WORD: usize = 64;
+/// The most bytes of a run that are passed over to see what follows it.
+const FOLLOWED: usize = 32;
+
+/// The bytes that are looked at in a piece to see whether marks are rules' own: in a text that asks for more, all are taken
+/// for such.
+const ASKED: usize = PIECE;
 
 /// What a rule is found by, besides literals in all of the text.
 #[derive(Debug)]
@@ -32,12 +41,18 @@ struct Gate {
     class: usize,
     /// The classes of the byte before, and of those between.
     lead: Option<(usize, usize)>,
+    /// The literals, with the numbers in `rules` of those that want them. Without, rules are tried where the mark tells.
     literals: Option<Sieve>,
-    /// For each byte, whether it may lie between literal and mark; none if all may.
-    between: Option<Box<[bool; 256]>>,
-    /// For each byte, whether it may follow a run; none if all may.
-    behind: Option<Box<[bool; 256]>>,
-    rules: Vec<usize>,
+    rules: Vec<Wanted>,
+}
+
+/// A rule of a gate.
+#[derive(Debug)]
+struct Wanted {
+    rule: usize,
+    /// Its own mark, and the bytes of its class.
+    mark: Mark,
+    class: ByteSet,
 }
 
 /// All gates of a set.
@@ -46,6 +61,10 @@ pub(super) struct Gates {
     classes: Classes,
     /// Those of one class behind each other, the shortest runs first.
     gates: Vec<Gate>,
+    /// How far before a piece of text, and behind it, the marks of its literals may reach, in bytes. The first is a multiple
+    /// of a word's.
+    before: usize,
+    behind: usize,
 }
 
 /// The memory that the search works in.
@@ -53,9 +72,14 @@ pub(super) struct Gates {
 pub(super) struct Scratch {
     words: Vec<u64>,
     runs: Vec<u64>,
-    led: Vec<u64>,
-    /// For each gate, up to where literals were looked for.
-    done: Vec<usize>,
+    /// The bits where marks of a gate begin.
+    marks: Vec<u64>,
+    /// Which words of them are not zero, a bit for each.
+    found: Vec<u64>,
+    /// The blocks of a piece in which literals may be, a bit for each.
+    blocks: Vec<u64>,
+    /// The bits where literals may be.
+    literals: Vec<u64>,
 }
 
 /// A place of a rule: its number, and the first and the last place that is meant.
@@ -90,6 +114,7 @@ impl Gates {
             groups[one].1.extend(numbers);
         }
         groups.sort_by_key(|(mark, _)| (mark.class, mark.run));
+        share_leads(&mut groups);
         let mut sets: Vec<ByteSet> = Vec::new();
         let mut class = |set: ByteSet| {
             let known = sets.iter().position(|one| *one == set);
@@ -100,31 +125,48 @@ impl Gates {
         };
         let mut gates = Vec::new();
         for (mark, numbers) in groups {
-            let of_rules = numbers.iter().map(|number| &gated[*number]);
-            let literals = of_rules.clone().filter_map(|one| {
+            let of_rules = || numbers.iter().map(|number| &gated[*number]);
+            let literals = of_rules().enumerate().filter_map(|(number, one)| {
                 let (literals, fold) = one.literals?;
-                Some(
-                    literals
-                        .iter()
-                        .map(move |literal| (&literal[..], fold, one.rule)),
-                )
+                let literals = literals.iter();
+                Some(literals.map(move |literal| (&literal[..], fold, number)))
             });
             let direct = gated[numbers[0]].literals.is_none();
+            let rules = of_rules().map(|one| Wanted {
+                rule: one.rule,
+                mark: one.mark,
+                class: one.mark.class.bytes(),
+            });
             gates.push(Gate {
-                between: (mark.between != ByteSet::all()).then(|| table(&mark.between)),
-                behind: mark.behind.as_ref().map(table),
                 class: class(mark.class.bytes()),
-                lead: mark
-                    .lead
-                    .map(|lead| (class(lead.bytes), class(lead.between))),
+                lead: mark.lead.map(|lead| {
+                    let leads = class(lead.bytes);
+                    // Where nothing lies between, no class is asked.
+                    (
+                        leads,
+                        if lead.reach > 1 {
+                            class(lead.between)
+                        } else {
+                            leads
+                        },
+                    )
+                }),
                 literals: (!direct).then(|| Sieve::new(literals.flatten(), unit)),
-                rules: of_rules.map(|one| one.rule).collect(),
+                rules: rules.collect(),
                 mark,
             });
         }
+        let marks = gates.iter().map(|gate: &Gate| &gate.mark);
+        let before = marks
+            .clone()
+            .map(|mark| usize::try_from(-mark.nearest).unwrap_or(0));
+        let before = before.max().unwrap_or(0).next_multiple_of(WORD);
+        let behind = marks.map(Mark::reach).max().unwrap_or(0) + WORD;
         (!gates.is_empty()).then(|| Self {
             classes: Classes::new(&sets, unit),
             gates,
+            before,
+            behind,
         })
     }
 
@@ -137,13 +179,8 @@ impl Gates {
         self.classes.memory() + gates.sum::<usize>()
     }
 
-    /// A search of another text begins, in which matches begin from `first` on.
-    pub fn begin(&self, scratch: &mut Scratch, first: usize) {
-        scratch.done.clear();
-        scratch.done.resize(self.gates.len(), first);
-    }
-
-    /// Adds the places that marks in `from..until` lead to. Calls go through a text from where matches may `first` begin.
+    /// Adds the places that marks lead to: literals that begin in `from..until`, and the marks there of rules without
+    /// literals. Calls go through a text from where matches may `first` begin.
     pub fn find(
         &self,
         scratch: &mut Scratch,
@@ -171,154 +208,227 @@ impl Gates {
         (from, until): (usize, usize),
         places: &mut Vec<Place>,
     ) {
-        // A word before, where a byte before a run may be, and one behind, where a run may end. No match has bytes before
-        // the first word of all.
-        let own = (until - from).div_ceil(WORD);
-        let per_class = 1 + own + 1;
+        // Where the bits begin. No match has bytes before the first; elsewhere there is a word before, in which a byte before
+        // a run may be.
+        let base = match from - first {
+            near if near < self.before + WORD => first,
+            _ => from - self.before,
+        };
+        let own = (text.len().min(until + self.behind) - base).div_ceil(WORD);
+        let per_class = 1 + own;
         scratch.words.resize(per_class * self.classes.len(), 0);
-        self.classes.fill(text, from, per_class, &mut scratch.words);
-        // The class and the length of the runs that are known.
-        let mut known = (usize::MAX, 0);
-        for (number, gate) in self.gates.iter().enumerate() {
+        self.classes.fill(text, base, per_class, &mut scratch.words);
+        // The class and the length of the runs that are known, and whether there are any.
+        let mut known = (usize::MAX, 0, false);
+        let unit = self.classes.unit();
+        for gate in &self.gates {
             let words = |class: usize| &scratch.words[class * per_class..(class + 1) * per_class];
             if known.0 != gate.class {
                 scratch.runs.clear();
                 scratch.runs.extend_from_slice(&words(gate.class)[1..]);
-                known = (gate.class, 1);
+                known = (gate.class, 1, true);
             }
-            while known.1 < gate.mark.run {
+            while known.1 < gate.mark.run && known.2 {
                 let more = known.1.min(gate.mark.run - known.1);
-                shrink(self.classes.unit(), &mut scratch.runs, more);
+                shrink(unit, &mut scratch.runs, more);
                 known.1 += more;
             }
-            let bits = match (&gate.lead, gate.mark.lead) {
-                (Some((leads, between)), Some(lead)) if any(&scratch.runs[..own]) => {
-                    scratch.led.clear();
-                    scratch.led.extend_from_slice(&scratch.runs[..own]);
+            known.2 = known.2 && not_zero(unit, &scratch.runs, &mut scratch.found);
+            if !known.2 {
+                continue;
+            }
+            let marks = match (&gate.lead, gate.mark.lead) {
+                (Some((leads, between)), Some(lead)) => {
+                    scratch.marks.clear();
+                    scratch.marks.extend_from_slice(&scratch.runs);
                     let leads = (words(*leads), words(*between));
-                    keep_led(self.classes.unit(), &mut scratch.led, leads, lead.reach);
-                    &scratch.led
-                }
-                _ => &scratch.runs[..own],
-            };
-            let done = &mut scratch.done[number];
-            let class = words(gate.class);
-            let mut row_ends = |(start, last): (usize, usize)| {
-                if gate.may_end(text, from, class, last) {
-                    gate.row(text, first, (start, last), done, places);
-                }
-            };
-            // The first and the last place of a row of marks.
-            let mut row: Option<(usize, usize)> = None;
-            for (eight, words) in bits.chunks(8).enumerate() {
-                if !any(words) {
-                    continue;
-                }
-                for (word, bits) in words.iter().enumerate() {
-                    if *bits == 0 {
+                    keep_led(unit, &mut scratch.marks, leads, lead.reach);
+                    if !not_zero(unit, &scratch.marks, &mut scratch.found) {
                         continue;
                     }
-                    let start = from + (8 * eight + word) * WORD;
-                    let mut bits = *bits;
-                    if until - start < WORD {
-                        bits &= (1 << (until - start)) - 1;
-                    }
-                    while bits != 0 {
-                        let skip = bits.trailing_zeros();
-                        let length = (bits >> skip).trailing_ones();
-                        bits &= u64::MAX.checked_shl(skip + length).unwrap_or(0);
-                        let here = start + skip as usize;
-                        let last = here + length as usize - 1;
-                        match &mut row {
-                            Some((_, end)) if *end + 1 == here => *end = last,
-                            _ => {
-                                row.replace((here, last))
-                                    .into_iter()
-                                    .for_each(&mut row_ends);
-                            }
-                        }
-                    }
+                    &scratch.marks
                 }
-            }
-            row.into_iter().for_each(row_ends);
+                _ => &scratch.runs,
+            };
+            let Some(literals) = &gate.literals else {
+                let places_of = (base, from, until);
+                gate.rows(text, words(gate.class), places_of, marks, places);
+                continue;
+            };
+            let furthest = literals.furthest();
+            let count = (until - from + furthest).div_ceil(WORD);
+            let blocks = &mut scratch.blocks;
+            gate.allow(
+                &scratch.found,
+                (from - base) / WORD,
+                furthest,
+                count,
+                blocks,
+            );
+            let mut left = ASKED;
+            literals.find(&mut scratch.literals, text, (from, blocks), |number, at| {
+                let wanted = gate.rules.get(number);
+                let wanted = wanted.filter(|_| (from..until).contains(&at));
+                if let Some(one) =
+                    wanted.filter(|one| one.is_marked(text, at, (base, marks), &mut left))
+                {
+                    places.push((one.rule, at, at));
+                }
+            });
         }
     }
 }
 
 impl Gate {
-    /// Whether what follows the run of the mark at `last` may. `words` tell from a word before `from` on what is of the
-    /// class.
-    fn may_end(&self, text: &[u8], from: usize, words: &[u64], last: usize) -> bool {
-        let Some(behind) = &self.behind else {
-            return true;
-        };
-        let end = first_clear(words, WORD + last - from + self.mark.run);
-        // Where the bits end nothing is known.
-        let end = end.filter(|end| *end < words.len() * WORD);
-        let byte = end.and_then(|end| text.get(from + end - WORD));
-        byte.is_none_or(|byte| behind[usize::from(*byte)])
+    /// The blocks, of so many, in which a literal's bytes may be by which it is found, up to `furthest` bytes behind its start.
+    /// `found` tells which words of bits have marks; so many of these are `skipped` before the first block.
+    fn allow(
+        &self,
+        found: &[u64],
+        skipped: usize,
+        furthest: usize,
+        count: usize,
+        blocks: &mut Vec<u64>,
+    ) {
+        blocks.clear();
+        blocks.resize(count.div_ceil(WORD), 0);
+        let block = WORD.cast_signed();
+        let skipped = skipped.cast_signed();
+        let first = (-self.mark.furthest).div_euclid(block) - skipped;
+        let last = block - 1 - self.mark.nearest + furthest.cast_signed();
+        for by in first..=last.div_euclid(block) - skipped {
+            add_moved(blocks, found, by);
+        }
+        let rest = count % WORD;
+        if let (Some(last), 1..) = (blocks.last_mut(), rest) {
+            *last &= (1 << rest) - 1;
+        }
     }
 
-    /// Adds the places that marks from `start` to `last` lead to.
-    fn row(
+    /// Adds the rows of marks that begin in `from..until`, for rules without literals. `marks` begin at `base`.
+    fn rows(
         &self,
         text: &[u8],
-        first: usize,
-        (start, last): (usize, usize),
-        done: &mut usize,
+        class: &[u64],
+        (base, from, until): (usize, usize, usize),
+        marks: &[u64],
         places: &mut Vec<Place>,
     ) {
-        match &self.literals {
-            Some(literals) => {
-                let from = start.saturating_add_signed(-self.mark.furthest).max(*done);
-                let from = match &self.between {
-                    Some(between) if from < start => {
-                        let before = text[from..start].iter().rev();
-                        start
-                            - before
-                                .take_while(|byte| between[usize::from(**byte)])
-                                .count()
-                    }
-                    _ => from,
-                };
-                let until = last
-                    .saturating_add_signed(1 - self.mark.nearest)
-                    .min(text.len());
-                if from < until {
-                    literals.find(text, from, until, |rule, at| places.push((rule, at, at)));
-                    *done = until;
+        let mut at = from - base;
+        while let Some(start) = first_set(marks, at).filter(|start| start + base < until) {
+            let end = first_clear(marks, start)
+                .unwrap_or(marks.len() * WORD)
+                .min(until - base);
+            if self.may_end(text, base, class, end - 1) {
+                let place = (start + base, end - 1 + base);
+                places.extend(self.rules.iter().map(|one| (one.rule, place.0, place.1)));
+            }
+            at = end;
+        }
+    }
+
+    /// Whether what follows the run of the mark at `last` may. `class` tells what is of the class, from a word before `base`
+    /// on.
+    fn may_end(&self, text: &[u8], base: usize, class: &[u64], last: usize) -> bool {
+        let Some(behind) = &self.mark.behind else {
+            return true;
+        };
+        let end = first_clear(class, WORD + last + self.mark.run);
+        // Where the bits end nothing is known.
+        let end = end.filter(|end| *end < class.len() * WORD);
+        let byte = end.and_then(|end| text.get(base + end - WORD));
+        byte.is_none_or(|byte| behind.has(*byte))
+    }
+}
+
+impl Wanted {
+    /// Whether the rule's mark may lie where it must for a literal at `at`. `marks` are the gate's, from `base` on.
+    fn is_marked(
+        &self,
+        text: &[u8],
+        at: usize,
+        (base, marks): (usize, &[u64]),
+        left: &mut usize,
+    ) -> bool {
+        let mark = &self.mark;
+        let last = at.saturating_add_signed(mark.furthest);
+        let mut from = at.saturating_add_signed(mark.nearest).max(base);
+        let mut between = at;
+        loop {
+            let start = first_set(marks, from - base).map(|start| start + base);
+            let Some(start) = start.filter(|start| *start <= last) else {
+                return false;
+            };
+            *left = left.saturating_sub(start.saturating_sub(between) + mark.run);
+            if *left == 0 {
+                return true;
+            }
+            if mark.between != ByteSet::all() && between < start {
+                let bytes = text.get(between..start).unwrap_or_default();
+                if !bytes.iter().all(|byte| mark.between.has(*byte)) {
+                    return false;
+                }
+                between = start;
+            }
+            let run = text.get(start..).unwrap_or_default();
+            let mut run = run.iter().take(mark.run + FOLLOWED);
+            let length = run
+                .clone()
+                .take_while(|byte| self.class.has(**byte))
+                .count();
+            if length >= mark.run {
+                let next = run.nth(length);
+                match (&mark.behind, next) {
+                    (Some(behind), Some(next)) if !behind.has(*next) => {}
+                    _ => return true,
                 }
             }
-            None => {
-                let start = start.max(first);
-                places.extend(self.rules.iter().map(|rule| (*rule, start, last)));
-            }
+            from = start + length + 1;
         }
     }
 }
 
-/// For each byte, whether the set has it.
-fn table(set: &ByteSet) -> Box<[bool; 256]> {
-    let mut table = Box::new([false; 256]);
-    let bytes = table.iter_mut().zip(0..=u8::MAX);
-    bytes.for_each(|(one, byte)| *one = set.has(byte));
-    table
-}
-
-/// The first bit from `at` on that is not set; none if all are.
-fn first_clear(words: &[u64], at: usize) -> Option<usize> {
-    let mut word = at / WORD;
-    let mut clear = !*words.get(word)? & (u64::MAX << (at % WORD));
-    while clear == 0 {
-        word += 1;
-        clear = !*words.get(word)?;
+/// Widens leads to those of others that have hardly any bytes more, so that there are fewer classes.
+fn share_leads(groups: &mut [(Mark, Vec<usize>)]) {
+    const MORE: f64 = 0.01;
+    for number in 0..groups.len() {
+        let Some(lead) = groups[number].0.lead else {
+            continue;
+        };
+        let wider = |set: &ByteSet, other: &ByteSet| {
+            set.is_within(other) && other.rate() - set.rate() < MORE
+        };
+        let others = groups.iter().filter_map(|(mark, _)| mark.lead);
+        let widest = |of: fn(&Lead) -> ByteSet| {
+            let set = of(&lead);
+            let others = others.clone().map(|other| of(&other));
+            let others = others.filter(|other| wider(&set, other));
+            others
+                .max_by(|one, other| one.rate().total_cmp(&other.rate()))
+                .unwrap_or(set)
+        };
+        groups[number].0.lead = Some(Lead {
+            bytes: widest(|lead| lead.bytes),
+            between: widest(|lead| lead.between),
+            ..lead
+        });
     }
-    Some(word * WORD + clear.trailing_zeros() as usize)
 }
 
-/// Whether any bit is set.
-fn any(words: &[u64]) -> bool {
-    words.iter().fold(0, |all, word| all | word) != 0
+/// Adds to `words` the bits of `from`, each by so many places further.
+fn add_moved(words: &mut [u64], from: &[u64], by: isize) {
+    let whole = by.div_euclid(WORD.cast_signed());
+    let bits = by.rem_euclid(WORD.cast_signed());
+    let at = |index: isize| {
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| from.get(index))
+    };
+    for (number, word) in (0..).zip(words) {
+        let here = at(number - whole).copied().unwrap_or(0);
+        let before = at(number - whole - 1).copied().unwrap_or(0);
+        *word |= here << bits | (before >> 1) >> (63 - bits);
+    }
 }
 
 /// Which two gates cost less as one, if any do.

@@ -1,6 +1,7 @@
 //! Which literals look alike by a few of their bytes, so that they are looked for together.
 
 use super::bytes::ByteSet;
+use super::required::rate;
 use super::tables::{Grams, GRAM, SETS};
 
 /// Bytes that follow each other, each one of a set.
@@ -19,6 +20,14 @@ pub(super) fn gram(bytes: &[u8], fold: bool) -> Gram {
         }
         None => ByteSet::all(),
     })
+}
+
+/// Where the bytes of a literal begin that are the rarest for their number; at its start if there are fewer.
+pub(super) fn rarest(bytes: &[u8], fold: bool) -> usize {
+    let rates = bytes.windows(GRAM).map(|gram| rate(gram, fold));
+    let places = rates.enumerate();
+    let rarest = places.min_by(|(_, one), (_, other)| one.total_cmp(other));
+    rarest.map_or(0, |(at, _)| at)
 }
 
 /// What looks for these grams, and the set of each. `None` if more than `most` of all places look like one of them, about.

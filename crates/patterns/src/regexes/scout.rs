@@ -5,9 +5,8 @@
 
 use super::bits::{fill_grams, Unit};
 use super::gates::Place;
-use super::likeness::{gram, grams};
-use super::required::rate;
-use super::tables::{Grams, GRAM, SETS};
+use super::likeness::{gram, grams, rarest};
+use super::tables::{Grams, SETS};
 
 /// The most literals.
 const MOST: usize = 256;
@@ -128,14 +127,6 @@ impl Literal {
             false => here == self.bytes,
         })
     }
-}
-
-/// Where the rarest bytes of a literal begin.
-fn rarest(bytes: &[u8], fold: bool) -> usize {
-    let rates = bytes.windows(GRAM).map(|gram| rate(gram, fold));
-    let places = rates.enumerate();
-    let rarest = places.min_by(|(_, one), (_, other)| one.total_cmp(other));
-    rarest.map_or(0, |(at, _)| at)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use regex_automata::hybrid::dfa::DFA;
 use regex_automata::Input;
 
 /// The steps that are tried at a place before an automaton is asked.
-const STEPS: usize = 512;
+const STEPS: usize = 2048;
 
 /// The most places one behind the other at which steps are tried.
 const STEPPED: usize = 64;

@@ -1,10 +1,12 @@
-//! A few literals, looked for in short parts of a text.
+//! Literals, looked for in some blocks of a text.
 //!
-//! Where there is a vector unit, it tells first at which places one of the literals may begin, by their first bytes.
+//! A literal is found by those of its bytes that are rarest. Where there is a vector unit, it tells first at which places one
+//! literal's may be; elsewhere, and behind it, a hash does.
 
 use super::bits::{fill_grams, Unit};
-use super::likeness::{gram, grams};
+use super::likeness::{gram, grams, rarest};
 use super::tables::Grams;
+use super::words::{first_clear, first_set, WORD};
 use std::collections::BTreeMap;
 
 /// Bytes of a literal that are looked up.
@@ -16,7 +18,7 @@ const BITS: u32 = 14;
 /// The fewest bytes of a literal: of shorter ones too many bytes that may follow would be looked up.
 pub(super) const SHORTEST: usize = 2;
 
-/// Literals, found by their first bytes.
+/// Literals, found by a few of their bytes.
 #[derive(Debug)]
 pub(super) struct Sieve {
     /// For each hash a bit, set if a literal has it: few bytes, as most places are asked no more.
@@ -26,22 +28,23 @@ pub(super) struct Sieve {
     /// A hash and a literal.
     entries: Vec<(u32, u32)>,
     literals: Vec<Literal>,
-    /// What tells where literals may begin, if that is faster.
+    /// What tells where literals may be, if that is faster.
     grams: Option<Grams>,
+    /// The most bytes before those by which a literal is found.
+    furthest: usize,
     unit: Unit,
 }
 
 /// The share of places at which something may look like a literal, at most, if the vector unit is to tell where.
 const MOST_RATE: f64 = 0.1;
 
-/// Words of bits that the vector unit fills at once.
-const WORDS: usize = 4;
-
 #[derive(Debug)]
 struct Literal {
     bytes: Vec<u8>,
     fold: bool,
-    /// The rules that want it.
+    /// Where the bytes are by which it is found.
+    at: usize,
+    /// Who wants it.
     rules: Vec<usize>,
 }
 
@@ -65,7 +68,7 @@ fn load(text: &[u8]) -> u32 {
 }
 
 impl Sieve {
-    /// Prepares literals, each with whether ASCII letters of it stand for either case, and the rule that wants it. None
+    /// Prepares literals, each with whether ASCII letters of it stand for either case, and the number of who wants it. None
     /// is shorter than [`SHORTEST`].
     pub fn new<'a>(literals: impl Iterator<Item = (&'a [u8], bool, usize)>, unit: Unit) -> Self {
         let mut rules: BTreeMap<(Vec<u8>, bool), Vec<usize>> = BTreeMap::new();
@@ -79,14 +82,20 @@ impl Sieve {
         }
         let literals: Vec<Literal> = rules
             .into_iter()
-            .map(|((bytes, fold), rules)| Literal { bytes, fold, rules })
+            .map(|((bytes, fold), rules)| Literal {
+                at: rarest(&bytes, fold),
+                bytes,
+                fold,
+                rules,
+            })
             .collect();
         let mut entries = Vec::new();
         for (number, literal) in (0..).zip(&literals) {
             // All that may follow a literal that is too short; letters in either case are alike.
-            let known = literal.bytes.len().min(GRAM);
+            let bytes = literal.found_by();
+            let known = bytes.len().min(GRAM);
             let unknown = 1_u32 << (8 * (GRAM - known));
-            let word = load(&literal.bytes[..known]);
+            let word = load(&bytes[..known]);
             let mut hashes: Vec<u32> = (0..unknown)
                 .map(|rest| hash(word | rest << (8 * known)))
                 .collect();
@@ -102,7 +111,7 @@ impl Sieve {
             let head: &mut u32 = &mut heads[*hash as usize];
             *head = if *head == 0 { next } else { *head };
         }
-        let first = |one: &Literal| gram(&one.bytes, one.fold);
+        let first = |one: &Literal| gram(one.found_by(), one.fold);
         let by_grams = || grams(literals.iter().map(first), MOST_RATE);
         let grams = (unit != Unit::PORTABLE).then(by_grams).flatten();
         Self {
@@ -110,6 +119,7 @@ impl Sieve {
             heads,
             entries,
             grams: grams.map(|(grams, _)| grams),
+            furthest: literals.iter().map(|one| one.at).max().unwrap_or(0),
             literals,
             unit,
         }
@@ -127,43 +137,39 @@ impl Sieve {
                 .sum::<usize>()
     }
 
-    /// Calls `found` with the rule and the place of each literal that begins in `from..until`, in ascending order of
-    /// places.
-    pub fn find(
-        &self,
-        text: &[u8],
-        from: usize,
-        until: usize,
-        mut found: impl FnMut(usize, usize),
-    ) {
-        match &self.grams {
-            Some(grams) => self.find_by_grams(grams, text, (from, until), &mut found),
-            None => self.find_by_bytes(text, from, until, &mut found),
-        }
+    /// The most bytes from a literal's start to those by which it is found.
+    pub fn furthest(&self) -> usize {
+        self.furthest
     }
 
-    fn find_by_grams(
+    /// Calls `found` with the number of who wants it and the place of each literal whose bytes by which it is found begin in
+    /// one of the wanted blocks: those of 64 bytes from `from` on whose bits are set.
+    pub fn find(
         &self,
-        grams: &Grams,
+        words: &mut Vec<u64>,
         text: &[u8],
-        (from, until): (usize, usize),
-        found: &mut impl FnMut(usize, usize),
+        (from, blocks): (usize, &[u64]),
+        mut found: impl FnMut(usize, usize),
     ) {
-        let until = until.min(text.len());
-        for from in (from..until).step_by(64 * WORDS) {
-            let mut words = [0; WORDS];
-            let words = &mut words[..(until - from).div_ceil(64).min(WORDS)];
-            fill_grams(self.unit, grams, &text[from..], words);
+        let mut end = 0;
+        while let Some(start) = first_set(blocks, end) {
+            end = first_clear(blocks, start).unwrap_or(blocks.len() * WORD);
+            let from = from + start * WORD;
+            let Some(here) = text.get(from..).filter(|here| !here.is_empty()) else {
+                return;
+            };
+            words.resize(end - start, 0);
+            match &self.grams {
+                Some(grams) => fill_grams(self.unit, grams, here, words),
+                None => self.fill_by_hashes(here, words),
+            }
             for (number, mut word) in words.iter().copied().enumerate() {
                 while word != 0 {
-                    let at = from + 64 * number + word.trailing_zeros() as usize;
+                    let at = from + WORD * number + word.trailing_zeros() as usize;
                     word &= word - 1;
-                    if at >= until {
-                        return;
-                    }
-                    let hash = hash(load(&text[at..]));
+                    let hash = hash(load(text.get(at..).unwrap_or_default()));
                     if self.is_known(hash) {
-                        self.candidate(text, at, hash, found);
+                        self.candidate(text, at, hash, &mut found);
                     }
                 }
             }
@@ -174,26 +180,12 @@ impl Sieve {
         self.known[(hash >> 6) as usize] >> (hash & 63) & 1 > 0
     }
 
-    fn find_by_bytes(
-        &self,
-        text: &[u8],
-        from: usize,
-        until: usize,
-        found: &mut impl FnMut(usize, usize),
-    ) {
-        let mut at = from;
-        // Where four bytes can be loaded at once.
-        let plain = until.min((text.len() + 1).saturating_sub(size_of::<u32>()));
-        let windows = text.get(at..).unwrap_or_default().windows(size_of::<u32>());
-        for window in windows.take(plain.saturating_sub(from)) {
-            let hash = hash(load(window));
-            if self.is_known(hash) {
-                self.candidate(text, at, hash, found);
-            }
-            at += 1;
-        }
-        for at in at..until.min(text.len()) {
-            self.candidate(text, at, hash(load(&text[at..])), found);
+    fn fill_by_hashes(&self, text: &[u8], words: &mut [u64]) {
+        for (number, word) in words.iter_mut().enumerate() {
+            let block = text.get(WORD * number..).unwrap_or_default();
+            let known = |at: usize| self.is_known(hash(load(&block[at..])));
+            let all = 0..block.len().min(WORD);
+            *word = all.fold(0, |word, at| word | u64::from(known(at)) << at);
         }
     }
 
@@ -204,16 +196,25 @@ impl Sieve {
         let entries = self.entries[first as usize..].iter();
         for (_, number) in entries.take_while(|(other, _)| *other == hash) {
             let literal = &self.literals[*number as usize];
-            let stands =
-                text.get(at..at + literal.bytes.len())
-                    .is_some_and(|here| match literal.fold {
-                        true => here.eq_ignore_ascii_case(&literal.bytes),
-                        false => here == literal.bytes,
-                    });
+            let Some(start) = at.checked_sub(literal.at) else {
+                continue;
+            };
+            let here = text.get(start..start + literal.bytes.len());
+            let stands = here.is_some_and(|here| match literal.fold {
+                true => here.eq_ignore_ascii_case(&literal.bytes),
+                false => here == literal.bytes,
+            });
             if stands {
-                literal.rules.iter().for_each(|rule| found(*rule, at));
+                literal.rules.iter().for_each(|rule| found(*rule, start));
             }
         }
+    }
+}
+
+impl Literal {
+    /// Its bytes from those on by which it is found.
+    fn found_by(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 }
 
@@ -222,13 +223,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_each_literal_wherever_it_begins() {
+    fn finds_each_literal_wherever_it_is() {
         let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("GRISTMILL_SIEVE_SEED"));
         for _ in 0..200 {
             let letter = |random: &mut fastrand::Rng| *random.choice(b"abAB-").unwrap();
             let literals: Vec<(Vec<u8>, bool)> = (0..random.usize(1..9))
                 .map(|_| {
-                    let length = random.usize(SHORTEST..6);
+                    let length = random.usize(SHORTEST..9);
                     (
                         (0..length).map(|_| letter(&mut random)).collect(),
                         random.bool(),
@@ -239,23 +240,29 @@ mod tests {
                 .map(|_| letter(&mut random))
                 .collect();
             let from = random.usize(..=text.len());
-            let until = random.usize(from..=text.len() + 2);
+            let blocks = random.u64(..32);
             let sieve = literals.iter().enumerate();
             let sieve = sieve.map(|(rule, (bytes, fold))| (&bytes[..], *fold, rule));
             let mut expected = Vec::new();
-            for at in from..until.min(text.len()) {
+            for at in 0..text.len() {
                 for (rule, (bytes, fold)) in literals.iter().enumerate() {
                     let here = &text[at..text.len().min(at + bytes.len())];
-                    if here == bytes || *fold && here.eq_ignore_ascii_case(bytes) {
+                    let found_at = at + rarest(bytes, *fold);
+                    let block = found_at.checked_sub(from).map(|at| at / WORD);
+                    let wanted = block.is_some_and(|block| blocks >> block & 1 > 0);
+                    if wanted && (here == bytes || *fold && here.eq_ignore_ascii_case(bytes)) {
                         expected.push((at, rule));
                     }
                 }
             }
+            expected.sort_unstable();
             for unit in Unit::all() {
                 let sieve = Sieve::new(sieve.clone(), unit);
                 let mut found = Vec::new();
-                sieve.find(&text, from, until, |rule, at| found.push((at, rule)));
-                assert!(found.is_sorted_by_key(|(at, _)| *at));
+                let blocks = (from, &[blocks][..]);
+                sieve.find(&mut Vec::new(), &text, blocks, |rule, at| {
+                    found.push((at, rule))
+                });
                 found.sort_unstable();
                 assert_eq!(found, expected, "{unit:?}");
             }

@@ -1,6 +1,9 @@
 //! Work on words of bits, bit `i` of word `j` telling of the byte `64 j + i` of a text. It is compiled for each vector
 //! unit that helps.
 
+/// Bytes of text that a word tells of.
+pub(super) const WORD: usize = 64;
+
 /// The furthest that a byte before a run may be.
 pub(super) const MOST_REACH: usize = 16;
 
@@ -41,4 +44,38 @@ pub(super) fn shrink(words: &mut [u64], by: usize) {
     if let Some(last) = words.last_mut() {
         *last &= *last >> down;
     }
+}
+
+/// Fills `found` with a bit for each word, set if the word is not zero. Whether there are such words.
+#[inline(always)]
+pub(super) fn not_zero(words: &[u64], found: &mut [u64]) -> bool {
+    let mut any = 0;
+    for (words, found) in words.chunks(WORD).zip(found) {
+        *found = words
+            .iter()
+            .enumerate()
+            .fold(0, |all, (at, word)| all | u64::from(*word != 0) << at);
+        any |= *found;
+    }
+    any != 0
+}
+
+/// The first bit from `at` on that is not set; none if all are.
+pub(super) fn first_clear(words: &[u64], at: usize) -> Option<usize> {
+    first(words, at, |word| !word)
+}
+
+/// The first bit from `at` on that is set, if one is.
+pub(super) fn first_set(words: &[u64], at: usize) -> Option<usize> {
+    first(words, at, |word| word)
+}
+
+fn first(words: &[u64], at: usize, of: impl Fn(u64) -> u64) -> Option<usize> {
+    let mut word = at / WORD;
+    let mut found = of(*words.get(word)?) & (u64::MAX << (at % WORD));
+    while found == 0 {
+        word += 1;
+        found = of(*words.get(word)?);
+    }
+    Some(word * WORD + found.trailing_zeros() as usize)
 }

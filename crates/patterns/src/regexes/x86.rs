@@ -1,14 +1,19 @@
 //! The vector units of x86-64: what is looked up for 32 or 64 bytes at once.
 
 use super::tables::{ClassTable, Grams, GRAM, TOGETHER};
-use super::words::{keep_led, shrink};
+use super::words::{keep_led, not_zero, shrink, WORD};
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
     _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
     _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
     _mm512_and_si512, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_movepi8_mask,
-    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_test_epi8_mask, _mm_loadu_si128,
+    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_test_epi64_mask, _mm512_test_epi8_mask,
+    _mm_loadu_si128, _mm_prefetch, _MM_HINT_T1,
 };
+
+/// Text is fetched from memory so many bytes before it is looked at: while a piece of text is worked on, the next one comes.
+/// A prefetch reads nothing that the program sees, so it may be of any address, behind the text's end too.
+const AHEAD: usize = 1 << 14;
 
 #[target_feature(enable = "avx2")]
 pub(super) fn shrink_avx2(words: &mut [u64], by: usize) {
@@ -30,6 +35,23 @@ pub(super) fn keep_led_avx512(words: &mut [u64], leads: (&[u64], &[u64]), reach:
     keep_led(words, leads, reach);
 }
 
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) fn not_zero_avx512(words: &[u64], found: &mut [u64]) -> bool {
+    let (whole, rest) = words.as_chunks::<WORD>();
+    let mut any = 0;
+    for (words, found) in whole.iter().zip(&mut *found) {
+        let mut all = 0;
+        for (number, eight) in words.as_chunks::<8>().0.iter().enumerate() {
+            // SAFETY: 64 bytes are there; the load asks for no alignment.
+            let eight = unsafe { _mm512_loadu_si512(eight.as_ptr().cast()) };
+            all |= u64::from(_mm512_test_epi64_mask(eight, eight)) << (8 * number);
+        }
+        *found = all;
+        any |= all;
+    }
+    not_zero(rest, found.get_mut(whole.len()..).unwrap_or_default()) || any != 0
+}
+
 #[target_feature(enable = "avx2")]
 fn load(bytes: &[u8; 32]) -> __m256i {
     // SAFETY: 32 bytes are there; the load asks for no alignment.
@@ -47,6 +69,20 @@ fn twice(bytes: &[u8; 16]) -> __m256i {
 fn load_all(bytes: &[u8; 64]) -> __m512i {
     // SAFETY: 64 bytes are there; the load asks for no alignment.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+/// What a table of 256 bytes holds for each of these bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+fn look_up([a, b, c, d]: [__m512i; 4], bytes: __m512i) -> __m512i {
+    let below = _mm512_permutex2var_epi8(a, bytes, b);
+    // Most text is ASCII alone.
+    match _mm512_movepi8_mask(bytes) {
+        0 => below,
+        others => {
+            let above = _mm512_permutex2var_epi8(c, bytes, d);
+            _mm512_mask_blend_epi8(others, below, above)
+        }
+    }
 }
 
 #[target_feature(enable = "avx2")]
@@ -92,10 +128,7 @@ pub(super) fn grams_avx512(grams: &Grams, text: &[u8], words: &mut [u64]) {
             let Some(bytes) = text[place..].first_chunk() else {
                 continue;
             };
-            let bytes = load_all(bytes);
-            let below = _mm512_permutex2var_epi8(*a, bytes, *b);
-            let above = _mm512_permutex2var_epi8(*c, bytes, *d);
-            let here = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), below, above);
+            let here = look_up([*a, *b, *c, *d], load_all(bytes));
             sets = _mm512_and_si512(sets, here);
         }
         *word = _mm512_test_epi8_mask(sets, sets);
@@ -119,6 +152,9 @@ pub(super) fn avx2(
         let (below, above) = (twice(&halves[0]), twice(&halves[1]));
         let words = &mut words[class * per_class + at..];
         for (word, block) in words.iter_mut().zip(text.as_chunks::<64>().0) {
+            if class == 0 {
+                _mm_prefetch::<_MM_HINT_T1>(block.as_ptr().wrapping_add(AHEAD).cast());
+            }
             let mut found = [0_u32; 2];
             for (found, bytes) in found.iter_mut().zip(block.as_chunks::<32>().0) {
                 let bytes = load(bytes);
@@ -146,16 +182,44 @@ pub(super) fn avx512(
     words: &mut [u64],
     at: usize,
 ) {
+    // The number of classes is known to the loop.
+    match table.count {
+        0 => {}
+        1 => classes_avx512::<1>(table, text, per_class, words, at),
+        2 => classes_avx512::<2>(table, text, per_class, words, at),
+        3 => classes_avx512::<3>(table, text, per_class, words, at),
+        4 => classes_avx512::<4>(table, text, per_class, words, at),
+        5 => classes_avx512::<5>(table, text, per_class, words, at),
+        6 => classes_avx512::<6>(table, text, per_class, words, at),
+        7 => classes_avx512::<7>(table, text, per_class, words, at),
+        _ => classes_avx512::<TOGETHER>(table, text, per_class, words, at),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+fn classes_avx512<const COUNT: usize>(
+    table: &ClassTable,
+    text: &[u8],
+    per_class: usize,
+    words: &mut [u64],
+    at: usize,
+) {
     let quarters: &[[u8; 64]] = table.bytes.as_chunks::<64>().0;
-    let [a, b, c, d] = std::array::from_fn(|quarter| load_all(&quarters[quarter]));
-    let bits: [__m512i; TOGETHER] = std::array::from_fn(|class| _mm512_set1_epi8(1 << class));
-    for (number, block) in text.as_chunks::<64>().0.iter().enumerate() {
-        let bytes = load_all(block);
-        let below = _mm512_permutex2var_epi8(a, bytes, b);
-        let above = _mm512_permutex2var_epi8(c, bytes, d);
-        let found = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), below, above);
-        for (class, bit) in bits.iter().enumerate().take(table.count) {
-            words[class * per_class + at + number] = _mm512_test_epi8_mask(found, *bit);
+    let quarters: [__m512i; 4] = std::array::from_fn(|quarter| load_all(&quarters[quarter]));
+    let bits: [__m512i; COUNT] = std::array::from_fn(|class| _mm512_set1_epi8(1 << class));
+    let blocks = text.as_chunks::<64>().0;
+    let mut of_classes = words.chunks_exact_mut(per_class);
+    let mut of_classes: [&mut [u64]; COUNT] = std::array::from_fn(|_| {
+        let words = of_classes.next().unwrap_or_default();
+        words.get_mut(at..at + blocks.len()).unwrap_or_default()
+    });
+    for (number, block) in blocks.iter().enumerate() {
+        _mm_prefetch::<_MM_HINT_T1>(block.as_ptr().wrapping_add(AHEAD).cast());
+        let found = look_up(quarters, load_all(block));
+        for (words, bit) in of_classes.iter_mut().zip(bits) {
+            if let Some(word) = words.get_mut(number) {
+                *word = _mm512_test_epi8_mask(found, bit);
+            }
         }
     }
 }
