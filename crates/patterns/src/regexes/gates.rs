@@ -4,10 +4,11 @@
 //! belong to it, and around such runs, which are rare, the rules' literals are looked for. A rule without a literal is
 //! tried where the gate's mark allows a match.
 
-use super::bits::{keep_led, shrink, Classes, Unit};
+use super::bits::{keep_led, shrink, Classes};
 use super::bytes::ByteSet;
 use super::marks::Mark;
 use super::sieve::Sieve;
+use crate::unit::Unit;
 
 /// Bytes of text that are looked at together: their bits stay in the nearest cache.
 const PIECE: usize = 1 << 13;

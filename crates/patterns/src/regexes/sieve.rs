@@ -2,9 +2,10 @@
 //!
 //! Where there is a vector unit, it tells first at which places one of the literals may begin, by their first bytes.
 
-use super::bits::{fill_grams, Unit};
+use super::bits::fill_grams;
 use super::likeness::{gram, grams};
 use super::tables::Grams;
+use crate::unit::Unit;
 use std::collections::BTreeMap;
 
 /// Bytes of a literal that are looked up.
