@@ -88,10 +88,10 @@ impl Tables {
         let mut sixths = [[0; 64]; PLACES];
         let mut halves = [[[0; 16]; 2]; PLACES];
         for (place, sets) in sets.of_bytes.iter().enumerate() {
-            for (byte, sets) in sets.iter().enumerate() {
-                sixths[place][(byte & 31) | (byte >> 1 & 32)] |= sets;
-                halves[place][0][byte & 15] |= sets;
-                halves[place][1][byte >> 4] |= sets;
+            for (byte, sets) in (0..=u8::MAX).zip(sets) {
+                sixths[place][sixth(byte)] |= sets;
+                halves[place][0][usize::from(byte & 15)] |= sets;
+                halves[place][1][usize::from(byte >> 4)] |= sets;
             }
         }
         Self {
@@ -103,10 +103,33 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// Whether they leave little when a unit looks them up.
+    fn are_fast(&self, unit: Unit) -> bool {
+        match unit.level() {
+            Level::Portable => false,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => needles::are_rare(|place, byte| {
+                let [below, above] = &self.halves[place];
+                below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => needles::are_rare(|place, byte| self.sixths[place][sixth(byte)]),
+        }
+    }
+}
+
+/// The bits of a byte by which it is looked up in 64.
+fn sixth(byte: u8) -> usize {
+    usize::from((byte & 31) | (byte >> 1 & 32))
+}
+
 /// Tells where strings may stand.
 pub(super) struct Gate {
     tables: Tables,
     unit: Unit,
+    /// Whether this processor has a vector unit whose tables leave little.
+    fast: bool,
     /// The furthest that a needle begins in its string.
     furthest: usize,
 }
@@ -122,20 +145,26 @@ impl Gate {
     /// Chooses needles for strings. `None` if too many places of ordinary text look like one of them.
     pub fn new(store: &Store<'_>) -> Option<Self> {
         let (sets, first) = needles::choose(store)?;
-        let mut gate = Self {
-            tables: Tables::new(sets, first),
-            unit: Unit::chosen(),
-            furthest: 0,
-        };
+        let mut gate = Self::of(sets, first, 0);
         let numbers = (0..).take(store.len());
         let needles = numbers.map(|number| gate.needle(store.pattern(number)));
         gate.furthest = needles.max().unwrap_or(0);
         Some(gate)
     }
 
-    /// Whether this processor has a vector unit, without which it is not faster.
+    fn of(sets: Sets, first: usize, furthest: usize) -> Self {
+        let (tables, unit) = (Tables::new(sets, first), Unit::chosen());
+        Self {
+            fast: tables.are_fast(unit),
+            tables,
+            unit,
+            furthest,
+        }
+    }
+
+    /// Whether to look for needles first is faster on this processor.
     pub fn is_fast(&self) -> bool {
-        self.unit != Unit::PORTABLE
+        self.fast
     }
 
     /// Where the needle of a string begins: the first that is in a set.
@@ -216,11 +245,7 @@ impl Gate {
         for sets in of_bytes.iter_mut().flatten() {
             *sets = fields.u8()?;
         }
-        Ok(Self {
-            tables: Tables::new(Sets::new(of_bytes), first),
-            unit: Unit::chosen(),
-            furthest,
-        })
+        Ok(Self::of(Sets::new(of_bytes), first, furthest))
     }
 }
 

@@ -84,10 +84,33 @@ pub(super) fn choose(store: &Store<'_>) -> Option<(Sets, usize)> {
     (!all.is_empty()).then(|| (sets, chooser.looked_at_first(&all)))
 }
 
+/// Cycles for a position of ordinary text that are due to a needle.
+fn cost(kinds: &Kinds, needle: &Needle) -> f32 {
+    LEFT_FIRST * kinds.rate(&needle[..MOST_FIRST]) + LEFT_ALL * kinds.rate(needle)
+}
+
+/// Whether sets leave so little of ordinary text that looking them up is worth it. `sets` tells which sets have a byte at
+/// a place.
+pub(super) fn are_rare(sets: impl Fn(usize, u8) -> u8) -> bool {
+    let kinds = Kinds::new();
+    let costs = (0..MOST_SETS).map(|number| {
+        let mut needle = Needle::default();
+        for (place, chosen) in needle.iter_mut().enumerate() {
+            let bytes = (0..=u8::MAX).filter(|byte| sets(place, *byte) >> number & 1 > 0);
+            bytes.for_each(|byte| chosen.add(&kinds, byte));
+        }
+        cost(&kinds, &needle)
+    });
+    let c = costs.sum::<f32>();
+    if std::env::var("DBG").is_ok() {
+        eprintln!("unit cost {c}");
+    }
+    c <= MOST_COST
+}
+
 impl Chooser<'_> {
-    /// Cycles for a position of ordinary text that are due to a needle.
     fn cost(&self, needle: &Needle) -> f32 {
-        LEFT_FIRST * self.kinds.rate(&needle[..MOST_FIRST]) + LEFT_ALL * self.kinds.rate(needle)
+        cost(&self.kinds, needle)
     }
 
     /// Whether so much of ordinary text is left that it is better to look for all else at once.
