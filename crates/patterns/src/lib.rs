@@ -16,6 +16,7 @@ mod literals;
 mod regexes;
 pub mod saved;
 mod set;
+mod unit;
 
 pub use lines::{
     expand, Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,

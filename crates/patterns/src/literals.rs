@@ -4,12 +4,16 @@
 //! patterns by a packed searcher (`few`), others by a filter over sampled q-grams (`class`, with `filter` and the inner
 //! loop `probe`), which looks at every third byte or fewer where patterns are long enough, and a table of what to compare
 //! (`members`). Which part of a pattern is looked for (`choice`), and at how many positions, is decided by how rare that
-//! is in ordinary text (`rarity`) and in text like the patterns themselves (`likeness`). `store` holds the patterns.
+//! is in ordinary text (`rarity`) and in text like the patterns themselves (`likeness`). Where all patterns can be told by
+//! a few rare bytes of each, a vector unit looks for those first (`gate`), and the classes look only around what it finds,
+//! unless it finds so much that they are faster alone. `store` holds the patterns.
 
 mod choice;
 mod class;
 mod few;
 mod filter;
+#[allow(unsafe_code)]
+mod gate;
 mod likeness;
 mod members;
 mod plan;
@@ -21,6 +25,7 @@ mod store;
 
 use class::{Class, Shape};
 use few::Few;
+use gate::{Gate, FURTHEST, ROUND_WORDS};
 use plan::Part;
 use std::ops::Range;
 use store::Store;
@@ -53,6 +58,10 @@ impl std::error::Error for BuildError {}
 pub struct Literals {
     stored: Stored,
     ways: Vec<Way>,
+    /// What tells where in a text the ways are to look.
+    gate: Option<Gate>,
+    /// The positions that all ways look at around a place that the gate tells, about.
+    looks_around: usize,
     cost: f32,
     longest: usize,
 }
@@ -97,15 +106,19 @@ enum Way {
 
 impl Way {
     /// How a part is searched for. It depends on the processor.
-    fn new(store: &Store<'_>, part: &Part, bits: u64) -> Self {
+    fn new(store: &Store<'_>, part: &Part, bits: u64, gate: Option<&Gate>) -> Self {
         let few = part.numbers.len() <= few::MOST
+            && gate.is_none_or(|gate| !gate.is_fast())
             && bits == 0
             && part.shape.window >= few::NEEDLE
             && part.shape.stride() < FEW_BELOW;
         let few = few.then(|| Few::new(store, &part.numbers)).flatten();
         match few {
             Some(few) => Self::Few(few, part.shape),
-            None => Self::Filter(Class::new(store, &part.numbers, part.shape, bits)),
+            None => {
+                let how = (part.shape, bits);
+                Self::Filter(Class::new(store, &part.numbers, how, gate))
+            }
         }
     }
 
@@ -119,6 +132,18 @@ impl Way {
 
 /// The bytes of text that all classes look at before the next: few enough to stay in the nearest cache.
 const PIECE: usize = 16 << 10;
+
+/// Words of bits for a piece of text, and for what of a string may lie behind it.
+const GATED_WORDS: usize = (PIECE + FURTHEST)
+    .div_ceil(64)
+    .next_multiple_of(ROUND_WORDS);
+
+/// The ways look around needles only where that is at most at one position in so many bytes of text.
+const MOST_LOOKED: usize = 16;
+
+/// Pieces of text for which the gate is not asked where it has left too much, at least and at most.
+const LEAST_PAUSE: usize = 4;
+const MOST_PAUSE: usize = 64;
 
 /// The bytes that a search for one occurrence looks at first, since that is often near.
 const FIRST_PIECE: usize = 256;
@@ -136,13 +161,32 @@ impl Literals {
         let store = stored.view();
         let bits = if fold { CASE_BITS } else { 0 };
         let (parts, cost) = plan::plan(&store, bits);
-        let ways = parts.iter().map(|part| Way::new(&store, part, bits));
-        Ok(Self {
-            ways: ways.collect(),
-            longest: store.longest(),
+        let gate = Gate::new(&store);
+        let ways = parts.iter();
+        let ways = ways.map(|part| Way::new(&store, part, bits, gate.as_ref()));
+        let (ways, longest) = (ways.collect(), store.longest());
+        Ok(Self::of(stored, ways, gate, (cost, longest)))
+    }
+
+    /// A set of what was prepared, with its cost and the length of its longest pattern.
+    fn of(
+        stored: Stored,
+        ways: Vec<Way>,
+        gate: Option<Gate>,
+        (cost, longest): (f32, usize),
+    ) -> Self {
+        let looks = |way: &Way| match way {
+            Way::Few(..) => 0,
+            Way::Filter(class) => class.looks(),
+        };
+        Self {
+            looks_around: ways.iter().map(looks).sum(),
             stored,
+            ways,
+            gate,
             cost,
-        })
+            longest,
+        }
     }
 
     /// The memory, in bytes, that a set of `count` patterns of `bytes` bytes together takes at most while it is built.
@@ -158,15 +202,40 @@ impl Literals {
         let store = self.stored.view();
         let end = starts.end.min(text.len());
         let mut from = starts.start;
+        let gate = self.gate.as_ref().filter(|gate| gate.is_fast());
+        // Pieces of text for which the gate is not asked, as it left too much before.
+        let (mut pause, mut last_pause) = (0_usize, 0_usize);
         while from < end {
             let until = end.min(from + PIECE);
+            let starts = from..until;
+            from = until;
+            match gate.filter(|_| pause == 0) {
+                Some(gate) => {
+                    let mut needles = [0; GATED_WORDS];
+                    let words = (starts.len() + gate.furthest()).div_ceil(64);
+                    let needles = &mut needles[..words.next_multiple_of(ROUND_WORDS)];
+                    gate.fill(&text[starts.start..], needles);
+                    let left: u32 = needles.iter().map(|word| word.count_ones()).sum();
+                    if left as usize * self.looks_around <= starts.len() / MOST_LOOKED {
+                        last_pause = 0;
+                        for way in self.ways.iter().filter(|_| left > 0) {
+                            if let Way::Filter(class) = way {
+                                class.find_around(&store, text, &starts, needles, &mut found);
+                            }
+                        }
+                        continue;
+                    }
+                    last_pause = (2 * last_pause).clamp(LEAST_PAUSE, MOST_PAUSE);
+                    pause = last_pause;
+                }
+                None => pause = pause.saturating_sub(1),
+            }
             for way in &self.ways {
                 match way {
-                    Way::Few(few, _) => few.find(&store, text, &(from..until), &mut found),
-                    Way::Filter(class) => class.find(&store, text, &(from..until), &mut found),
+                    Way::Few(few, _) => few.find(&store, text, &starts, &mut found),
+                    Way::Filter(class) => class.find(&store, text, &starts, &mut found),
                 }
             }
-            from = until;
         }
     }
 
@@ -229,7 +298,8 @@ impl Literals {
     /// The memory that the set takes, in bytes.
     pub fn memory(&self) -> usize {
         let classes = self.classes().map(|class| class.bytes);
-        self.stored.view().bytes() + classes.sum::<usize>()
+        let gate = self.gate.as_ref().map_or(0, Gate::bytes);
+        self.stored.view().bytes() + classes.sum::<usize>() + gate
     }
 
     /// The processor's cycles that a byte of text is expected to take, in text that is half ordinary and half like the
@@ -246,7 +316,11 @@ impl Literals {
     /// How the patterns are searched for, in words.
     pub fn explain(&self) -> String {
         let ways = self.classes().map(|class| class.to_string());
-        ways.collect::<Vec<_>>().join(", ")
+        let ways = ways.collect::<Vec<_>>().join(", ");
+        match self.gate.as_ref().filter(|gate| gate.is_fast()) {
+            Some(_) => format!("{ways}, around rare bytes"),
+            None => ways,
+        }
     }
 
     /// The classes into which the patterns are divided, by length.

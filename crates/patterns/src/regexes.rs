@@ -199,9 +199,6 @@ impl RegexSet {
         found: impl FnMut(usize, Hit),
     ) {
         let (text, first) = (part.text, part.starts.start);
-        if let Some(gates) = &self.gates {
-            gates.begin(&mut cache.scratch, first);
-        }
         self.find_by(cache, part, go_on, found, |cache, (from, until)| {
             let (scratch, places) = (&mut cache.scratch, &mut cache.places);
             if let Some(gates) = &self.gates {

@@ -89,6 +89,76 @@ fn every_occurrence_is_found_once_and_none_that_is_not_there() {
     }
 }
 
+/// Hashes, names of hosts, strings that begin alike and short ones: what a vector unit finds by a few bytes of each.
+#[test]
+fn patterns_with_rare_bytes_are_found_wherever_they_stand() {
+    let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("LITERALS_SEED"));
+    let lower = b"abcdefghijklmnopqrstuvwxyz";
+    let mut around = 0;
+    for _ in 0..150 {
+        let begins: Vec<Vec<u8>> = (0..5).map(|_| bytes(&mut random, lower, 6)).collect();
+        let fold = random.bool();
+        let kinds = random.u8(1..16);
+        let one = |random: &mut fastrand::Rng| loop {
+            let len = random.usize(3..12);
+            match random.u8(..4) {
+                0 if kinds & 1 > 0 => break bytes(random, b"0123456789abcdef", 64),
+                1 if kinds & 2 > 0 => {
+                    let ending: &[u8] = random.choice([&b".com"[..], b".ru", b".INFO"]).unwrap();
+                    break [&bytes(random, lower, len)[..], ending].concat();
+                }
+                2 if kinds & 4 > 0 => {
+                    let begin = &begins[random.usize(..begins.len())];
+                    break [&begin[..], &bytes(random, lower, len)].concat();
+                }
+                3 if kinds & 8 > 0 && random.u8(..8) == 0 => break bytes(random, lower, len - 2),
+                _ => {}
+            }
+        };
+        let count = [1, 2, 8, 30, 64, 500][random.usize(..6)];
+        let patterns: Vec<Vec<u8>> = (0..count).map(|_| one(&mut random)).collect();
+        // Text in which they are rare, or stand one behind the other.
+        let mut text = Vec::new();
+        let often = random.u32(1..200);
+        while text.len() < 60_000 {
+            let len = random.usize(1..40);
+            text.extend(bytes(
+                &mut random,
+                b"abcdefghijklmnopqrstuvwxyz       \n\xC3",
+                len,
+            ));
+            for _ in 0..2 {
+                if random.u32(..often) == 0 {
+                    let mut pattern = patterns[random.usize(..count)].clone();
+                    if random.bool() {
+                        pattern.make_ascii_uppercase();
+                    }
+                    text.extend(pattern);
+                }
+            }
+        }
+        text.truncate(random.usize(..60_000));
+        text.extend(&patterns[0]);
+        let set = Literals::build(&patterns, fold).unwrap();
+        around += usize::from(set.explain().ends_with("around rare bytes"));
+        let from = random.usize(..=text.len());
+        let until = random.usize(from..=text.len());
+        for starts in [0..text.len(), from..until] {
+            assert!(
+                found(&set, &text, starts.clone()) == expected(&patterns, fold, &text, &starts),
+                "{count} patterns of kinds {kinds}, fold {fold}, in {} bytes, {starts:?}: {}",
+                text.len(),
+                set.explain()
+            );
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::env::var_os("GRISTMILL_VECTOR").is_none()
+    {
+        assert!(around > 50, "{around}");
+    }
+}
+
 #[test]
 fn patterns_that_begin_alike_are_all_found() {
     let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("LITERALS_SEED"));

@@ -12,6 +12,7 @@
 
 use super::choice::Choice;
 use super::filter::{Filter, Parts};
+use super::gate::{Around, Gate};
 use super::members::{Members, Window, MOST_WINDOWS};
 use super::probe::{self, Grams, PROBES};
 use super::store::Store;
@@ -41,6 +42,8 @@ pub(super) struct Class {
     members: Members,
     /// The furthest that a window begins in its pattern.
     furthest: usize,
+    /// Where windows begin, seen from needles of the gate, if there is one.
+    around: Option<Around>,
 }
 
 /// Odd numbers whose products scatter: the golden ratio, and a prime of xxHash.
@@ -86,7 +89,12 @@ struct Batch {
 impl Class {
     /// Prepares the patterns with these numbers, none shorter than a window. `fold` is what is set in every word before
     /// it is hashed, so that letters of either case are alike.
-    pub fn new(store: &Store<'_>, numbers: &[u32], shape: Shape, fold: u64) -> Self {
+    pub fn new(
+        store: &Store<'_>,
+        numbers: &[u32],
+        (shape, fold): (Shape, u64),
+        gate: Option<&Gate>,
+    ) -> Self {
         let (window_mask, gram_mask) = (mask(shape.window), mask(shape.gram));
         let choice = Choice::new(store, numbers, shape, fold);
         let chosen = numbers
@@ -113,11 +121,22 @@ impl Class {
                 grams.insert(word.wrapping_mul(GRAM));
             }
         }
+        let around = gate.map(|gate| {
+            let behind = chosen.iter().map(|window| {
+                // Both are less than 48.
+                window.at as i8 - gate.needle(store.pattern(window.pattern)) as i8
+            });
+            Around {
+                least: behind.clone().min().unwrap_or(0),
+                most: behind.max().unwrap_or(0),
+            }
+        });
         Self {
             shape,
             fold,
             grams,
             windows,
+            around,
             furthest: chosen.iter().map(|window| window.at).max().unwrap_or(0) as usize,
             members: Members::new(store, &chosen, fold != 0),
         }
@@ -129,6 +148,11 @@ impl Class {
 
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Where windows begin, seen from needles of the gate, if there is one.
+    pub fn around(&self) -> Option<Around> {
+        self.around
     }
 
     /// The patterns' numbers, in the order of the table.
@@ -153,7 +177,7 @@ impl Class {
         set: &mut SetReader,
         number: u32,
         (store, fold): (&Store<'_>, u64),
-        (count, shape): (usize, Shape),
+        (count, shape, around): (usize, Shape, Option<Around>),
         seen: &mut [u64],
     ) -> Result<Self, SetError> {
         let grams = set.take(Tag::Grams, number)?;
@@ -171,6 +195,7 @@ impl Class {
             windows: Filter::load(&windows, Filter::words_for(count))?,
             members,
             furthest,
+            around,
         })
     }
 
@@ -228,6 +253,61 @@ impl Class {
                 }
             }
             at += PROBES * stride;
+        }
+        self.compare(store, text, starts, &mut batch, found);
+    }
+
+    /// The positions that are looked at around a needle, about.
+    pub fn looks(&self) -> usize {
+        let stride = self.shape.stride();
+        let reach = |around: Around| (i32::from(around.most) - i32::from(around.least)) as usize;
+        self.around.map_or(0, reach) / stride + 1
+    }
+
+    /// Calls `found` with start and number of every occurrence that begins in `starts` and has a needle where a bit of
+    /// `needles` is set, the first of which stands for the first of `starts`.
+    pub fn find_around(
+        &self,
+        store: &Store<'_>,
+        text: &[u8],
+        starts: &Range<usize>,
+        needles: &[u64],
+        found: &mut impl FnMut(usize, u32),
+    ) {
+        let (Some(around), Some(last_gram)) =
+            (self.around, text.len().checked_sub(self.shape.gram))
+        else {
+            return;
+        };
+        let stride = self.shape.stride();
+        let (windows, grams) = (self.windows.parts(), self.grams.parts());
+        let gram_mask = mask(self.shape.gram);
+        let mut batch = Batch {
+            windows: [(0, 0); MOST_WINDOWS],
+            len: 0,
+        };
+        // Each position is looked at once, although needles may be near each other.
+        let mut next = 0;
+        for (number, word) in needles.iter().enumerate() {
+            let mut word = *word;
+            while word != 0 {
+                let needle = starts.start + 64 * number + word.trailing_zeros() as usize;
+                word &= word - 1;
+                let from = needle.saturating_add_signed(around.least.into());
+                let last = needle.saturating_add_signed(around.most.into()) + stride - 1;
+                let mut at = next.max(from.next_multiple_of(stride));
+                while at <= last.min(last_gram) {
+                    let gram = (load(text, at) | self.fold) & gram_mask;
+                    if grams.may_hold(gram.wrapping_mul(GRAM)) {
+                        self.candidate(windows, text, at, &mut batch);
+                        if batch.len >= BATCH {
+                            self.compare(store, text, starts, &mut batch, found);
+                        }
+                    }
+                    at += stride;
+                }
+                next = next.max(at);
+            }
         }
         self.compare(store, text, starts, &mut batch, found);
     }

@@ -76,6 +76,126 @@ impl Rates {
     }
 }
 
+/// Kinds of bytes: letters of either case, digits, space, control characters, punctuation, and bytes outside ASCII.
+const KINDS: usize = 7;
+
+/// The kind of a class.
+fn kind(class: usize) -> usize {
+    class.saturating_sub(25)
+}
+
+/// A model for sets of bytes, with few states: a byte's kind depends on that of the byte before. Within a kind, bytes are
+/// between as frequent as in the other model and all alike, as they are in names and in keys.
+pub(super) struct Kinds {
+    first: [f32; KINDS],
+    next: [[f32; KINDS]; KINDS],
+    /// For each byte its kind, and its share among the bytes of that kind.
+    bytes: [(usize, f32); 256],
+}
+
+impl Kinds {
+    pub fn new() -> Self {
+        let chance = |row: usize, class: usize| (-f32::from(QUARTER_BITS[row][class]) / 4.0).exp2();
+        let mut sizes = [0.0; CLASSES];
+        (0..=u8::MAX).for_each(|byte| sizes[class(byte)] += 1.0);
+        let (mut first, mut counts) = ([0.0; KINDS], [0.0; KINDS]);
+        for class in 0..CLASSES {
+            counts[kind(class)] += sizes[class];
+            first[kind(class)] += sizes[class] * chance(0, class);
+        }
+        let mut next = [[0.0; KINDS]; KINDS];
+        for before in 0..CLASSES {
+            let share = sizes[before] * chance(0, before) / first[kind(before)];
+            for after in 0..CLASSES {
+                next[kind(before)][kind(after)] += share * sizes[after] * chance(before + 1, after);
+            }
+        }
+        for row in &mut next {
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|chance| *chance /= sum);
+        }
+        let mut bytes = [(0, 0.0); 256];
+        for byte in 0..=u8::MAX {
+            let kind = kind(class(byte));
+            let even = 1.0 / counts[kind];
+            let share = chance(0, class(byte)) / first[kind];
+            bytes[usize::from(byte)] = (kind, (share + even) / 2.0);
+        }
+        Self { first, next, bytes }
+    }
+
+    /// How often bytes of these sets stand one behind the other in ordinary text, by position.
+    pub fn rate(&self, sets: &[Chosen]) -> f32 {
+        let mut reached = [0.0; KINDS];
+        for (place, set) in sets.iter().enumerate() {
+            let before = reached;
+            for (kind, reached) in reached.iter_mut().enumerate() {
+                let come: f32 = match place {
+                    0 => self.first[kind],
+                    _ => (0..KINDS)
+                        .map(|from| before[from] * self.next[from][kind])
+                        .sum(),
+                };
+                *reached = come * set.shares[kind].min(1.0);
+            }
+        }
+        reached.iter().sum()
+    }
+}
+
+/// A set of bytes, and which share of the bytes of each kind it has.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Chosen {
+    bytes: [u64; 4],
+    shares: [f32; KINDS],
+}
+
+impl Chosen {
+    pub fn add(&mut self, kinds: &Kinds, byte: u8) {
+        let (word, bit) = (usize::from(byte >> 6), 1 << (byte & 63));
+        if self.bytes[word] & bit == 0 {
+            self.bytes[word] |= bit;
+            let (kind, share) = kinds.bytes[usize::from(byte)];
+            self.shares[kind] += share;
+        }
+    }
+
+    pub fn has(&self, byte: u8) -> bool {
+        self.bytes[usize::from(byte >> 6)] >> (byte & 63) & 1 > 0
+    }
+
+    /// All bytes.
+    pub fn all() -> Self {
+        Self {
+            bytes: [u64::MAX; 4],
+            shares: [1.0; KINDS],
+        }
+    }
+
+    pub fn is_all(&self) -> bool {
+        self.bytes == [u64::MAX; 4]
+    }
+
+    pub fn len(&self) -> u32 {
+        self.bytes.iter().map(|word| word.count_ones()).sum()
+    }
+
+    pub fn union(&self, kinds: &Kinds, other: &Self) -> Self {
+        if other.is_all() {
+            return *other;
+        }
+        let mut union = *self;
+        for (number, word) in (0..).zip(other.bytes) {
+            let mut more = word & !self.bytes[usize::from(number)];
+            while more != 0 {
+                union.add(kinds, number << 6 | more.trailing_zeros() as u8);
+                more &= more - 1;
+            }
+        }
+        union
+    }
+}
+
 /// Quarters of bits: first of a class's byte anywhere, then, a row for each class, of a byte after one of that class.
 #[rustfmt::skip]
 const QUARTER_BITS: [[u8; CLASSES]; CLASSES + 1] = [

@@ -5,6 +5,7 @@
 
 use super::class::{Class, Shape, MAX_STRIDE};
 use super::few;
+use super::gate::{Around, Gate};
 use super::plan::Part;
 use super::store::Stored;
 use super::{Literals, Way, CASE_BITS};
@@ -38,6 +39,7 @@ impl Literals {
         let mut fields = FieldWriter::new();
         fields.u8(u8::from(self.stored.view().folds()));
         fields.u32(self.cost.to_bits());
+        fields.option(self.gate.as_ref(), |fields, gate| gate.save(fields));
         fields.count(self.ways.len());
         for (number, way) in (0..).zip(&self.ways) {
             let part = way.part();
@@ -49,6 +51,10 @@ impl Literals {
             fields.u32(part.shape.window as u32);
             fields.u32(part.shape.gram as u32);
             fields.count(part.numbers.len());
+            if let Some(around) = tables.and_then(Class::around) {
+                fields.u8(around.least.cast_unsigned());
+                fields.u8(around.most.cast_unsigned());
+            }
             match tables {
                 Some(class) => class.save(set, number),
                 None => part.numbers.iter().for_each(|number| fields.u32(*number)),
@@ -80,6 +86,7 @@ impl Literals {
         {
             return Err(ends.damaged(4 * empty.1, "a string without bytes"));
         }
+        let gate = fields.option(Gate::load)?;
         let bits = if fold { CASE_BITS } else { 0 };
         let mut seen = vec![0_u64; store.len().div_ceil(64)];
         let count = fields.count(13)?;
@@ -97,11 +104,13 @@ impl Literals {
             ways.push(match kind {
                 LISTED if len <= few::MOST => {
                     let numbers = listed(&mut fields, (len, shape), &stored, &mut seen)?;
-                    Way::new(&store, &Part { shape, numbers }, bits)
+                    Way::new(&store, &Part { shape, numbers }, bits, gate.as_ref())
                 }
                 TABLES if few::MOST < len && len <= store.len() => {
+                    let around = gate.is_some().then(|| around(&mut fields)).transpose()?;
                     let of = (&store, bits);
-                    Way::Filter(Class::load(set, number, of, (len, shape), &mut seen)?)
+                    let has = (len, shape, around);
+                    Way::Filter(Class::load(set, number, of, has, &mut seen)?)
                 }
                 _ => return Err(fields.damaged(4, "a part that no set has")),
             });
@@ -111,12 +120,8 @@ impl Literals {
         if found != store.len() {
             return Err(missing(&head, store.len() - found));
         }
-        Ok(Some(Self {
-            ways,
-            cost,
-            longest: store.longest(),
-            stored,
-        }))
+        let longest = store.longest();
+        Ok(Some(Self::of(stored, ways, gate, (cost, longest))))
     }
 }
 
@@ -133,6 +138,15 @@ fn shape(fields: &mut FieldReader<'_>) -> Result<Shape, SetError> {
         return Err(fields.damaged(8, "windows that no part has"));
     }
     Ok(shape)
+}
+
+/// Reads where the windows of a part begin, seen from needles.
+fn around(fields: &mut FieldReader<'_>) -> Result<Around, SetError> {
+    let (least, most) = (fields.u8()?.cast_signed(), fields.u8()?.cast_signed());
+    if least > most {
+        return Err(fields.damaged(2, "windows that begin nowhere"));
+    }
+    Ok(Around { least, most })
 }
 
 /// Reads the numbers of a part, of each of which `seen` has a bit.

@@ -9,44 +9,7 @@ use super::tables::{ClassTable, Grams, GRAM, TOGETHER};
 use super::words;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
-
-/// A vector unit that this processor has: nothing but [`Unit::all`] makes one, apart from the one that needs none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unit(Level);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Unit {
-    /// No vector unit.
-    pub const PORTABLE: Self = Self(Level::Portable);
-
-    /// Those that this processor has, the best one last.
-    pub fn all() -> Vec<Self> {
-        #[allow(unused_mut)] // Elsewhere there are no others.
-        let mut all = vec![Self::PORTABLE];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::arch::is_x86_feature_detected!("avx2") {
-                all.push(Self(Level::Avx2));
-            }
-            if std::arch::is_x86_feature_detected!("avx512f")
-                && std::arch::is_x86_feature_detected!("avx512bw")
-                && std::arch::is_x86_feature_detected!("avx512vl")
-                && std::arch::is_x86_feature_detected!("avx512vbmi")
-            {
-                all.push(Self(Level::Avx512));
-            }
-        }
-        all
-    }
-}
+use crate::unit::{Level, Unit};
 
 /// Classes, prepared for being looked up.
 #[derive(Debug, Clone)]
@@ -117,7 +80,7 @@ impl Classes {
         words: &mut [u64],
         at: usize,
     ) {
-        match self.unit.0 {
+        match self.unit.level() {
             Level::Portable => portable(table, text, per_class, words, at),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
@@ -145,7 +108,7 @@ pub(super) fn fill_grams(unit: Unit, grams: &Grams, text: &[u8], words: &mut [u6
 }
 
 fn gram_blocks(unit: Unit, grams: &Grams, text: &[u8], words: &mut [u64]) {
-    match unit.0 {
+    match unit.level() {
         Level::Portable => {
             for (number, word) in words.iter_mut().enumerate() {
                 let sets = |at: usize| grams.sets_at(&text[64 * number + at..]);
@@ -164,7 +127,7 @@ fn gram_blocks(unit: Unit, grams: &Grams, text: &[u8], words: &mut [u64]) {
 /// Leaves of the bits of `words` those behind which the one `by` places on is set, too: 1 to 63. Behind the last word
 /// none is.
 pub(super) fn shrink(unit: Unit, words: &mut [u64], by: usize) {
-    match unit.0 {
+    match unit.level() {
         Level::Portable => words::shrink(words, by),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
@@ -178,7 +141,7 @@ pub(super) fn shrink(unit: Unit, words: &mut [u64], by: usize) {
 /// Leaves of the bits of `words` those before which one of `leads` lies, 1 to `reach` places away, with nothing but bits of
 /// `between` between them, and perhaps some of which it lies a little further. Both of these have one word more, the first, which lies before the others.
 pub(super) fn keep_led(unit: Unit, words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
-    match unit.0 {
+    match unit.level() {
         Level::Portable => words::keep_led(words, leads, reach),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
@@ -192,7 +155,7 @@ pub(super) fn keep_led(unit: Unit, words: &mut [u64], leads: (&[u64], &[u64]), r
 /// Fills `found` with a bit for each of `words`, set if it is not zero. Whether there are such words.
 pub(super) fn not_zero(unit: Unit, words: &[u64], found: &mut Vec<u64>) -> bool {
     found.resize(words.len().div_ceil(64), 0);
-    match unit.0 {
+    match unit.level() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
         Level::Avx512 => unsafe { x86::not_zero_avx512(words, found) },

@@ -1,12 +1,12 @@
 //! Builds sets of regexes.
 
-use super::bits::Unit;
 use super::gates::{Gated, Gates};
 use super::marks::{self, Mark};
 use super::required::{self, Required};
 use super::rule::Rule;
 use super::scout::Scout;
 use super::{sieve, Group, RegexSet, RegexSetError};
+use crate::unit::Unit;
 use crate::{Boundary, Literals};
 use regex_syntax::hir::Hir;
 use regex_syntax::ParserBuilder;
@@ -97,8 +97,7 @@ impl RegexSetBuilder {
     /// # Errors
     /// Names the pattern that is no regex, or with which a limit is exceeded.
     pub fn build<P: AsRef<str>>(&self, patterns: &[P]) -> Result<RegexSet, RegexSetError> {
-        let unit = Unit::all().last().copied().unwrap_or(Unit::PORTABLE);
-        self.build_on(patterns, unit)
+        self.build_on(patterns, Unit::chosen())
     }
 
     /// Builds the set for a vector unit that the processor has.

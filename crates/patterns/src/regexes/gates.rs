@@ -8,11 +8,12 @@
 //! A literal is found where it begins, once, and in the order of the text: the bits of a piece of text go on as far on both
 //! sides as the marks of its literals may lie.
 
-use super::bits::{keep_led, not_zero, shrink, Classes, Unit};
+use super::bits::{keep_led, not_zero, shrink, Classes};
 use super::bytes::ByteSet;
 use super::marks::{Lead, Mark};
 use super::sieve::Sieve;
 use super::words::{first_clear, first_set, WORD};
+use crate::unit::Unit;
 
 /// Bytes of text that are looked at together: their bits stay in the nearest cache.
 const PIECE: usize = 1 << 14;

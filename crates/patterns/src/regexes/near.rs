@@ -2,13 +2,14 @@
 //!
 //! Every match of a regex that has literals contains one of them, so that it is enough to be told where they are: of all
 //! places, or of more. Marks, which a set of its own uses to look for literals at fewer places, are not needed for these
-//! regexes. Of lines that match regexes, too, each holds a literal ([`line_literals`]). Regexes without literals are searched for here in all of the text, by their marks, or alone.
+//! regexes. Of lines that match regexes, too, each holds a literal ([`line_literals`]). Regexes without literals are
+//! searched for here in all of the text, by their marks, or alone.
 
-use super::bits::Unit;
 use super::builder::gated_rule;
 use super::gates::{Gated, Gates};
 use super::smart::smart_case;
 use super::{Hit, Part, RegexSet, RegexSetBuilder, RegexSetCache};
+use crate::unit::Unit;
 use crate::{Case, LineSettings};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,13 +118,12 @@ impl RegexSet {
                 }
             }
         }
-        let unit = Unit::all().last().copied().unwrap_or(Unit::PORTABLE);
         NearLiterals {
             literals: rules
                 .into_iter()
                 .map(|((bytes, fold), rules)| NearLiteral { bytes, fold, rules })
                 .collect(),
-            gates: Gates::new(&marked, unit),
+            gates: Gates::new(&marked, Unit::chosen()),
             others,
         }
     }
@@ -154,9 +154,6 @@ impl RegexSet {
         known.sort_unstable();
         known.dedup();
         let mut known = known.into_iter().peekable();
-        if let Some(gates) = &near.gates {
-            gates.begin(&mut cache.scratch, first);
-        }
         self.find_by(cache, part, go_on, found, |cache, (from, until)| {
             if let Some(gates) = &near.gates {
                 let (scratch, places) = (&mut cache.scratch, &mut cache.places);

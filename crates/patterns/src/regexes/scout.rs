@@ -3,10 +3,11 @@
 //! Of each literal the four bytes are looked for that are rarest, those of up to eight sets of literals at once. Sets are
 //! of literals whose four bytes are alike, so that few other bytes look like one of them.
 
-use super::bits::{fill_grams, Unit};
+use super::bits::fill_grams;
 use super::gates::Place;
 use super::likeness::{gram, grams, rarest};
 use super::tables::{Grams, SETS};
+use crate::unit::Unit;
 
 /// The most literals.
 const MOST: usize = 256;

@@ -3,10 +3,11 @@
 //! A literal is found by those of its bytes that are rarest. Where there is a vector unit, it tells first at which places one
 //! literal's may be; elsewhere, and behind it, a hash does.
 
-use super::bits::{fill_grams, Unit};
+use super::bits::fill_grams;
 use super::likeness::{gram, grams, rarest};
 use super::tables::Grams;
 use super::words::{first_clear, first_set, WORD};
+use crate::unit::Unit;
 use std::collections::BTreeMap;
 
 /// Bytes of a literal that are looked up.

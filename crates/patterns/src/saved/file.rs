@@ -12,7 +12,7 @@ pub const MAGIC: [u8; 8] = *b"\x89GMS\r\n\x1a\n";
 
 /// The format that is written and read. It changes with whatever gives old sets another meaning: the layout, what is
 /// hashed and how, what is derived from regexes and rules.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Where the checksum is, and where the bytes begin of which it is.
 const CHECKSUM: Range<usize> = 16..32;

@@ -1,0 +1,313 @@
+//! Which places of a text can be part of any of the strings: a look at eight bytes of each, for 32 or 64 places at once.
+//!
+//! In each string a *needle* of up to eight bytes is chosen (`needles`), and the needles are divided among eight sets.
+//! For each place in a needle, a table has for each byte a bit for each set: it is there if a needle of the set has this
+//! byte at this place, or is shorter. A text is looked up at the places behind each other, and where a bit is left in what all have in
+//! common, a needle may begin. So it is with Teddy of Hyperscan, as the crate `aho-corasick` describes it; here a place
+//! more is looked at only where the first ones have left something, and a set's needles need not be few, but only rare
+//! in what they have in common: all hashes, say, are letters from a to f and digits.
+//!
+//! Around each place that is left, the classes look for their windows as they do elsewhere.
+
+mod needles;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod x86;
+
+use super::store::Store;
+use crate::saved::{FieldReader, FieldWriter, SetError};
+use crate::unit::{Level, Unit};
+
+/// The most bytes of a needle.
+pub(super) const PLACES: usize = 8;
+
+/// Bytes that one round of the vector unit looks at.
+const ROUND: usize = 256;
+
+/// Words of bits that one round tells.
+pub(super) const ROUND_WORDS: usize = ROUND / 64;
+
+/// Bytes of text that a round needs.
+const BLOCK: usize = ROUND + PLACES - 1;
+
+/// Bytes of a needle, at least, where its string has so many.
+const LEAST: usize = 3;
+
+/// The furthest that a needle begins in its string.
+pub(super) const FURTHEST: usize = 47;
+
+/// For each place in a needle, which of eight sets have a byte there: a bit for each set.
+#[derive(Clone)]
+struct Sets {
+    of_bytes: Box<[[u8; 256]; PLACES]>,
+    /// Those that have all bytes there.
+    of_all: [u8; PLACES],
+}
+
+impl Sets {
+    fn new(of_bytes: Box<[[u8; 256]; PLACES]>) -> Self {
+        let all = |sets: &[u8; 256]| sets.iter().fold(u8::MAX, |all, sets| all & sets);
+        Self {
+            of_all: of_bytes.each_ref().map(all),
+            of_bytes,
+        }
+    }
+
+    /// Whether the needle that begins at this place of a string is in a set.
+    fn have(&self, pattern: &[u8], at: usize) -> bool {
+        let mut left = u8::MAX;
+        for (place, (of_bytes, of_all)) in self.of_bytes.iter().zip(self.of_all).enumerate() {
+            left &= match pattern.get(at + place) {
+                Some(byte) => of_bytes[usize::from(*byte)],
+                None => of_all,
+            };
+        }
+        left != 0
+    }
+}
+
+/// Where a needle may begin in a string.
+fn starts(pattern: &[u8]) -> std::ops::RangeInclusive<usize> {
+    0..=pattern.len().saturating_sub(LEAST).min(FURTHEST)
+}
+
+/// What is looked up.
+struct Tables {
+    sets: Sets,
+    /// The sets by six bits of a byte, in which letters of either case are alike, and so are a byte and that with its
+    /// highest bit changed: a set may have bytes that no needle of it has.
+    sixths: [[u8; 64]; PLACES],
+    /// The same by the lower and the upper half of a byte, with another such mistake.
+    halves: [[[u8; 16]; 2]; PLACES],
+    /// The places that are looked at first.
+    first: usize,
+}
+
+impl Tables {
+    fn new(sets: Sets, first: usize) -> Self {
+        let mut sixths = [[0; 64]; PLACES];
+        let mut halves = [[[0; 16]; 2]; PLACES];
+        for (place, sets) in sets.of_bytes.iter().enumerate() {
+            for (byte, sets) in (0..=u8::MAX).zip(sets) {
+                sixths[place][sixth(byte)] |= sets;
+                halves[place][0][usize::from(byte & 15)] |= sets;
+                halves[place][1][usize::from(byte >> 4)] |= sets;
+            }
+        }
+        Self {
+            sets,
+            sixths,
+            halves,
+            first,
+        }
+    }
+}
+
+impl Tables {
+    /// Whether they leave little when a unit looks them up.
+    fn are_fast(&self, unit: Unit) -> bool {
+        match unit.level() {
+            Level::Portable => false,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => needles::are_rare(|place, byte| {
+                let [below, above] = &self.halves[place];
+                below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => needles::are_rare(|place, byte| self.sixths[place][sixth(byte)]),
+        }
+    }
+}
+
+/// The bits of a byte by which it is looked up in 64.
+fn sixth(byte: u8) -> usize {
+    usize::from((byte & 31) | (byte >> 1 & 32))
+}
+
+/// Tells where strings may stand.
+pub(super) struct Gate {
+    tables: Tables,
+    unit: Unit,
+    /// Whether this processor has a vector unit whose tables leave little.
+    fast: bool,
+    /// The furthest that a needle begins in its string.
+    furthest: usize,
+}
+
+/// Where the windows of a class begin, seen from a needle: at least and at most so many bytes behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Around {
+    pub least: i8,
+    pub most: i8,
+}
+
+impl Gate {
+    /// Chooses needles for strings. `None` if too many places of ordinary text look like one of them.
+    pub fn new(store: &Store<'_>) -> Option<Self> {
+        let (sets, first) = needles::choose(store)?;
+        let mut gate = Self::of(sets, first, 0);
+        let numbers = (0..).take(store.len());
+        let needles = numbers.map(|number| gate.needle(store.pattern(number)));
+        gate.furthest = needles.max().unwrap_or(0);
+        Some(gate)
+    }
+
+    fn of(sets: Sets, first: usize, furthest: usize) -> Self {
+        let (tables, unit) = (Tables::new(sets, first), Unit::chosen());
+        Self {
+            fast: tables.are_fast(unit),
+            tables,
+            unit,
+            furthest,
+        }
+    }
+
+    /// Whether to look for needles first is faster on this processor.
+    pub fn is_fast(&self) -> bool {
+        self.fast
+    }
+
+    /// Where the needle of a string begins: the first that is in a set.
+    pub fn needle(&self, pattern: &[u8]) -> usize {
+        let mut starts = starts(pattern);
+        let found = starts.find(|at| self.tables.sets.have(pattern, *at));
+        found.unwrap_or(0)
+    }
+
+    /// The furthest that a needle begins in its string.
+    pub fn furthest(&self) -> usize {
+        self.furthest
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.tables.sets.of_bytes)
+    }
+
+    /// Fills `words`, as many as some rounds tell, with a bit for each byte of `text`, set where a needle may begin.
+    pub fn fill(&self, text: &[u8], words: &mut [u64]) {
+        let whole = match text.len().checked_sub(PLACES - 1) {
+            Some(len) => (len / ROUND * ROUND_WORDS).min(words.len()),
+            None => 0,
+        };
+        let (words, rest) = words.split_at_mut(whole);
+        self.rounds(text, words);
+        for (number, words) in rest.chunks_mut(ROUND_WORDS).enumerate() {
+            let mut padded = [0; BLOCK];
+            let left = text.get(64 * whole + ROUND * number..).unwrap_or_default();
+            let left = &left[..left.len().min(BLOCK)];
+            padded[..left.len()].copy_from_slice(left);
+            self.rounds(&padded, words);
+            for (number, word) in words.iter_mut().enumerate() {
+                let here = left.len().saturating_sub(64 * number);
+                *word &= if here < 64 { (1 << here) - 1 } else { u64::MAX };
+            }
+        }
+    }
+
+    fn rounds(&self, text: &[u8], words: &mut [u64]) {
+        match self.unit.level() {
+            Level::Portable => self.portable(text, words),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
+            Level::Avx2 => unsafe { x86::avx2(&self.tables, text, words) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Level::Avx512 => unsafe { x86::avx512(&self.tables, text, words) },
+        }
+    }
+
+    fn portable(&self, text: &[u8], words: &mut [u64]) {
+        for (number, word) in words.iter_mut().enumerate() {
+            let here = |at: usize| self.tables.sets.have(text, 64 * number + at);
+            *word = (0..64).fold(0, |word, at| word | u64::from(here(at)) << at);
+        }
+    }
+
+    /// Adds the gate to the fields of a set.
+    pub fn save(&self, fields: &mut FieldWriter) {
+        // Both are less than 48.
+        fields.u8(self.tables.first as u8);
+        fields.u8(self.furthest as u8);
+        let sets = self.tables.sets.of_bytes.iter().flatten();
+        sets.for_each(|sets| fields.u8(*sets));
+    }
+
+    /// Takes a gate from the fields of a set.
+    ///
+    /// # Errors
+    /// If no gate has such numbers.
+    pub fn load(fields: &mut FieldReader<'_>) -> Result<Self, SetError> {
+        let [first, furthest] = [fields.u8()?, fields.u8()?].map(usize::from);
+        if !(1..=MOST_FIRST).contains(&first) || furthest > FURTHEST {
+            return Err(fields.damaged(2, "a gate that no set has"));
+        }
+        let mut of_bytes = Box::new([[0; 256]; PLACES]);
+        for sets in of_bytes.iter_mut().flatten() {
+            *sets = fields.u8()?;
+        }
+        Ok(Self::of(Sets::new(of_bytes), first, furthest))
+    }
+}
+
+/// The most places that are looked at first.
+const MOST_FIRST: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Stored;
+    use super::*;
+
+    #[test]
+    fn all_units_leave_each_place_at_which_a_needle_begins() {
+        let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("GATE_SEED"));
+        for _ in 0..200 {
+            let alphabet: &[u8] = match random.u8(..3) {
+                0 => b"0123456789abcdef",
+                1 => b"abcdefghijklmnopqrstuvwxyz.",
+                _ => b"\0\x7f\x80\xff\n[{@`aA",
+            };
+            let mut bytes = |len: usize| -> Vec<u8> {
+                (0..len)
+                    .map(|_| *random.choice(alphabet).unwrap())
+                    .collect()
+            };
+            let patterns: Vec<Vec<u8>> = (0..8).map(|len| bytes(2 + 3 * len)).collect();
+            let text = bytes(1_000);
+            let fold = random.bool();
+            let stored = Stored::new(&patterns, fold).unwrap();
+            let store = stored.view();
+            let Some(mut gate) = Gate::new(&store) else {
+                continue;
+            };
+            for first in 1..=MOST_FIRST {
+                gate.tables.first = first;
+                let from = random.usize(..=text.len());
+                let text = &text[from..];
+                let mut told: Vec<Vec<u64>> = Vec::new();
+                for unit in Unit::all() {
+                    gate.unit = unit;
+                    let mut words = vec![u64::MAX; 20];
+                    gate.fill(text, &mut words);
+                    let left = |at: usize| words[at / 64] >> (at % 64) & 1 > 0;
+                    assert!((text.len()..1_280).all(|at| !left(at)), "{unit:?}");
+                    for number in (0..).take(store.len()) {
+                        let needle = gate.needle(store.pattern(number));
+                        assert!(needle <= gate.furthest());
+                        for start in (0..text.len()).filter(|at| store.stands_at(text, *at, number))
+                        {
+                            assert!(left(start + needle), "{unit:?}, {number} at {start}");
+                        }
+                    }
+                    told.push(words);
+                }
+                // A unit may leave more than the tables say, and never less.
+                for words in &told[1..] {
+                    assert!(words
+                        .iter()
+                        .zip(&told[0])
+                        .all(|(more, exact)| exact & !more == 0));
+                }
+            }
+        }
+    }
+}
