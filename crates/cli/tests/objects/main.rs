@@ -4,6 +4,7 @@
 
 mod answers;
 mod faults;
+mod manifests;
 mod real;
 mod shares;
 mod web;
