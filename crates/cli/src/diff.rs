@@ -7,7 +7,7 @@ use super::rows::{Format, RowsArgs};
 use gristmill::manifest::{
     difference_schema, Change, Counts, Diff, Difference, Head, Manifest, Names,
 };
-use gristmill::source::FileId;
+use gristmill::source::{is_url, shown_name, FileId};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ pub struct DiffArgs {
     /// The manifest of before, which `gristmill digest --manifest` has written.
     old: PathBuf,
 
-    /// The manifest of now, which is a file that ends in .jsonl, .csv, .arrow or .parquet; or files and directories, which
-    /// are read now with the digests that the old manifest has.
+    /// The manifest of now, which is a file that ends in .jsonl, .csv, .arrow or .parquet; or files, directories, and URLs
+    /// of objects, which are read now with the digests that the old manifest has.
     #[arg(required = true)]
     new: Vec<PathBuf>,
 
@@ -46,6 +46,12 @@ pub struct DiffArgs {
 pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     let json = args.json.then_some(("--json", Format::Jsonl));
     let format = args.rows.format(json)?;
+    if is_url(&args.old) {
+        return Err(format!(
+            "{}: the old manifest is a file, and no object of a store; fetch it first",
+            shown_name(&args.old).display()
+        ));
+    }
     let old = Manifest::open(&args.old, false).map_err(|error| error.to_string())?;
     let rows = args.rows.open(format, || Ok(difference_schema()))?;
     let (new, mut end) = match &*args.new {

@@ -6,6 +6,7 @@ use super::manifest;
 use super::rows::{Format, RowsArgs};
 use gristmill::jobs::digest::{Algorithm, Chunking};
 use gristmill::manifest::{duplicate_schema, Duplicates, Group, Head, Manifest, SameSizes};
+use gristmill::source::{is_url, shown_name};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,6 +53,13 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
         return Err(format!(
             "--chunks: {} is a manifest, which has chunks or not; leave it out, or name the files",
             named.display()
+        ));
+    }
+    if let Some(url) = args.paths.iter().find(|path| is_url(path)) {
+        return Err(format!(
+            "{}: dupes reads files, and no objects of stores; write their digests by `gristmill digest --manifest FILE URL`, \
+             and give it FILE",
+            shown_name(url).display()
         ));
     }
     let rows = args.rows.open(format, || Ok(duplicate_schema()))?;

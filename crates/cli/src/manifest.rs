@@ -3,6 +3,7 @@
 use super::common::{self, Collected, Destination, End, ReportArgs};
 use super::engine::EngineArgs;
 use super::mill::{Limits, Share};
+use super::objects::stores;
 use super::rows::{Format, Rows, RowsArgs};
 use gristmill::decode::Decode;
 use gristmill::jobs::digest::{
@@ -190,14 +191,15 @@ pub const NO_RUN: End = End {
     whole: true,
 };
 
-/// The files below these paths, as `digest` walks them.
+/// The files and objects below these paths and URLs, as `digest` walks them.
 ///
 /// # Errors
 /// A message about a path that nothing can be listed of.
 pub fn tree(paths: &[PathBuf]) -> Result<impl Source + 'static, String> {
     let tree = Tree::new(paths.iter().cloned())
         .hidden(true)
-        .ignore_files(false);
+        .ignore_files(false)
+        .objects(stores());
     tree.walk().map_err(|error| super::advice::glob(&error))
 }
 

@@ -174,6 +174,40 @@ pub fn is_url(name: &Path) -> bool {
     scheme(name).is_some_and(|(scheme, _)| SCHEMES.contains(&scheme.as_str()))
 }
 
+/// A name as rows show it: a URL of a store without user, password, query and fragment, and a `file://` URL as its path.
+/// Any other name is given as it is. What cannot be told from a secret is shown as `...`.
+pub fn shown_name(name: &Path) -> PathBuf {
+    if let Some(Ok(path)) = path_of_url(name) {
+        return path;
+    }
+    let known = scheme(name).filter(|(scheme, _)| SCHEMES.contains(&scheme.as_str()));
+    let Some((scheme, rest)) = known else {
+        return name.to_owned();
+    };
+    let rest = String::from_utf8_lossy(rest);
+    let (place, path) = match rest.find(['/', '?', '#']) {
+        Some(at) => rest.split_at(at),
+        None => (&*rest, ""),
+    };
+    let is_http = scheme.starts_with("http");
+    let (user, host) = place.rsplit_once('@').unwrap_or(("", place));
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_host = match is_http {
+        true => host.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit()),
+        false => user.is_empty() && !host.contains(':'),
+    };
+    if !is_host {
+        return PathBuf::from(format!("{scheme}://..."));
+    }
+    // A key may have these characters. A signed URL has a value in its query.
+    let end = path.find(['?', '#']);
+    let end = end.filter(|end| is_http || path[*end..].contains('='));
+    PathBuf::from(format!(
+        "{scheme}://{host}{}",
+        &path[..end.unwrap_or(path.len())]
+    ))
+}
+
 /// The path that a `file://` URL names; `None` for any other name.
 ///
 /// # Errors
@@ -231,6 +265,28 @@ mod tests {
             "://",
         ] {
             assert!(!is_url(Path::new(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn names_are_shown_without_secrets() {
+        for (name, expected) in [
+            (
+                "https://u:s3cr3t@h:80/p?sig=s3cr3t#s3cr3t",
+                "https://h:80/p",
+            ),
+            ("HTTPS://h?s3cr3t", "https://h"),
+            ("http://u@[::1]/p", "http://[::1]/p"),
+            ("https://u:s3/cr3t@h/p", "https://..."),
+            ("s3://AKIA:s3cr3t@b/k", "s3://..."),
+            ("s3://AKIA:s3cr3t/k", "s3://..."),
+            ("az://c/k?sv=2024&sig=s3cr3t", "az://c/k"),
+            ("S3A://b/a?b#c/", "s3a://b/a?b#c/"),
+            ("file:///a%20b", "/a b"),
+            ("./s3://a?b", "./s3://a?b"),
+            ("a/b?c=d", "a/b?c=d"),
+        ] {
+            assert_eq!(shown_name(Path::new(name)), Path::new(expected), "{name}");
         }
     }
 

@@ -62,6 +62,12 @@ pub struct KernelConfig {
 pub trait Feeder {
     /// Does one piece of useful work, if there is any.
     fn feed(&mut self) -> Feed;
+
+    /// Whether work may have come since [`feed`](Self::feed) was last called. A worker asks this before it sleeps, when it
+    /// counts as a sleeper already: what was there before a wake-up that came too early for it is seen here.
+    fn has_work(&self) -> bool {
+        false
+    }
 }
 
 /// The outcome of a call to a [`Feeder`].

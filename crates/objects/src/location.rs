@@ -1,6 +1,7 @@
 //! What a URL names, and how it is shown: without user, password and query, which may be secrets.
 
 use http::HeaderValue;
+use percent_encoding::percent_decode_str;
 use std::path::Path;
 use url::Url;
 
@@ -149,21 +150,13 @@ fn authorization(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let mut pair = decoded(url.username());
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
     pair.push(b':');
-    pair.extend(decoded(url.password().unwrap_or_default()));
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
     let mut value =
         HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-fn decoded(text: &str) -> Vec<u8> {
-    // A form's escapes are these, but for `+`, which stands for itself here.
-    let text = format!("={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(text.as_bytes())
-        .next()
-        .map_or_else(Vec::new, |(_, value)| value.into_owned().into_bytes())
 }
 
 #[cfg(test)]
@@ -218,5 +211,23 @@ mod tests {
         );
         // "AKIA:s3c:r3t"
         assert_eq!(http.authorization.unwrap(), "Basic QUtJQTpzM2M6cjN0");
+    }
+    #[test]
+    fn user_and_password_are_taken_with_every_byte() {
+        use base64::prelude::{Engine, BASE64_STANDARD};
+        for (written, bytes) in [
+            ("a&b:c&d=e", &b"a&b:c&d=e"[..]),
+            ("a%26b:%26%3d%2B%25", b"a&b:&=+%"),
+            ("a+b:+c;d", b"a+b:+c;d"),
+            ("a:%ff%", b"a:\xff%"),
+            ("a", b"a:"),
+            (":b", b":b"),
+        ] {
+            let Ok(Location::Http(http)) = of(&format!("https://{written}@host/")) else {
+                panic!("{written}: an HTTP URL");
+            };
+            let expected = format!("Basic {}", BASE64_STANDARD.encode(bytes));
+            assert_eq!(http.authorization.unwrap(), *expected, "{written}");
+        }
     }
 }

@@ -140,10 +140,10 @@ fn what_is_no_set_is_refused_with_what_and_where() {
     let cut = format!("gristmill: x.gms: the set was cut: it has 1000 bytes of {length};");
     assert!(told(&set[..1000]).starts_with(&cut));
     let mut other = set.clone();
-    other[8] = 2;
+    other[8] = 3;
     let version = env!("CARGO_PKG_VERSION");
     let both = format!(
-        "gristmill: x.gms: gristmill {version} wrote this set in format 2, and gristmill {version} reads format 1; \
+        "gristmill: x.gms: gristmill {version} wrote this set in format 3, and gristmill {version} reads format 2; \
          compile it again\n"
     );
     assert_eq!(told(&other), both);

@@ -5,6 +5,7 @@
 
 mod answers;
 mod faults;
+mod manifests;
 mod network;
 mod peers;
 mod real;

@@ -8,6 +8,7 @@ mod algorithm;
 mod check;
 mod chunks;
 mod in_order;
+mod joined;
 mod list;
 mod manifest;
 mod opcode;
@@ -367,7 +368,7 @@ impl Job for DigestJob {
         }
         if file.algorithms.contains(Algorithm::Crc32c) {
             let CrcResults { crc } = CrcResults::decode(&chunk.results);
-            file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
+            file.crc = joined::crc32c(file.crc, crc, chunk.bytes.len());
         }
         if file.algorithms.contains(Algorithm::Blake3) && chunk.stream {
             file.stream.get_or_insert_default().update(chunk.bytes);

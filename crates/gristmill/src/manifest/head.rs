@@ -2,6 +2,7 @@
 
 use crate::jobs::digest::{manifest_schema, Algorithms, Chunking};
 use crate::jobs::names;
+use gristmill_ingest::object::shown_name;
 use gristmill_rows::Schema;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -22,12 +23,13 @@ pub struct Head {
     pub chunking: Option<Chunking>,
     /// Whether rows have chunks. In a table of another program they may, without `chunking`.
     pub has_chunks: bool,
-    /// The paths whose files are there, as they were named. None are told where there was a list of files.
+    /// The paths whose files are there, as they were named, and as rows show them. None are told where there was a list
+    /// of files.
     pub roots: Vec<PathBuf>,
 }
 
 impl Head {
-    /// A manifest of the files below `roots`.
+    /// A manifest of the files below `roots`. Of URLs it tells what rows show, without user, password and query.
     pub fn new(
         algorithms: Algorithms,
         chunking: Option<Chunking>,
@@ -37,7 +39,7 @@ impl Head {
             algorithms,
             chunking,
             has_chunks: chunking.is_some(),
-            roots: roots.into_iter().collect(),
+            roots: roots.into_iter().map(|root| shown_name(&root)).collect(),
         }
     }
 

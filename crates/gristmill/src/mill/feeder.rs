@@ -47,6 +47,7 @@ pub(super) fn start(run: Arc<Run>, reader: usize) -> Box<dyn Feeder> {
             run: Arc::clone(&run),
             reads,
             early: false,
+            has_fetched: false,
         },
         run,
         index: reader,
@@ -54,6 +55,7 @@ pub(super) fn start(run: Arc<Run>, reader: usize) -> Box<dyn Feeder> {
         entries: Vec::new(),
         buffers: Vec::new(),
         stages: StageTimes::default(),
+        wakes: 0,
         left: None,
         done: false,
     })
@@ -71,6 +73,8 @@ struct ChunkFeeder {
     entries: Vec<Arc<Entry>>,
     buffers: Vec<ChunkBuf>,
     stages: StageTimes,
+    /// How often workers had been woken when this last looked for work.
+    wakes: u64,
     /// When `feed` last returned with something for the worker to do.
     left: Option<Instant>,
     done: bool,
@@ -81,6 +85,7 @@ impl Feeder for ChunkFeeder {
         if self.done {
             return Feed::Finished;
         }
+        self.wakes = self.run.status.wakes();
         if !self.run.flights.is_attached() {
             return Feed::Idle;
         }
@@ -93,6 +98,10 @@ impl Feeder for ChunkFeeder {
         }
         fed
     }
+
+    fn has_work(&self) -> bool {
+        !self.done && self.run.status.wakes() != self.wakes
+    }
 }
 
 impl ChunkFeeder {
@@ -102,11 +111,14 @@ impl ChunkFeeder {
         let collected = Instant::now();
         self.stages.collect += collected - began;
 
-        if self.pieces.land() {
+        let landed = self.pieces.land();
+        if landed {
             self.stages.read += collected.elapsed();
-            return Feed::Progress;
         }
-        if !self.run.status.stopping() && !self.run.output.is_full() && self.submit() {
+        // Further requests bring bytes while a worker looks at those that have landed.
+        let may_read = !landed || std::mem::take(&mut self.pieces.has_fetched);
+        let goes_on = !self.run.status.stopping() && !self.run.output.is_full();
+        if may_read && goes_on && self.submit() || landed {
             return Feed::Progress;
         }
         let waited = Instant::now();
@@ -183,8 +195,7 @@ impl ChunkFeeder {
                     let Some(buffer) = self.run.pool.take(self.index) else {
                         break;
                     };
-                    let Some(piece) = self.run.intake.next_piece(self.run.fetches.room() > 0)
-                    else {
+                    let Some(piece) = self.run.intake.next_piece(&self.run.fetches) else {
                         break;
                     };
                     (piece, buffer)

@@ -25,6 +25,8 @@ pub(super) struct Fetches {
     counters: Arc<Counters>,
     flying: Mutex<Flying>,
     inflight: AtomicUsize,
+    /// Chunks that have landed and wait for a worker.
+    waiting: AtomicUsize,
     window: AtomicUsize,
     /// Objects that are decoded, and so take memory beside chunks.
     decoders: AtomicUsize,
@@ -37,6 +39,7 @@ impl Fetches {
         Arc::new(Self {
             counters,
             inflight: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             window: AtomicUsize::new(pace.window()),
             flying: Mutex::new(Flying {
                 pace,
@@ -52,10 +55,28 @@ impl Fetches {
         self.inflight.load(Ordering::Relaxed)
     }
 
-    /// How many more fetches may begin.
+    /// How many fetches there may be in flight.
+    pub fn window(&self) -> usize {
+        self.window.load(Ordering::Relaxed)
+    }
+
+    /// A chunk has landed and waits for a worker.
+    pub fn landed(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker has taken a chunk that had landed.
+    pub fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many more fetches may begin. Where workers are slower than the store, no more chunks wait for them than there
+    /// may be in flight, so that few chunks are in use.
     pub fn room(&self) -> usize {
-        let window = self.window.load(Ordering::Relaxed);
-        window.saturating_sub(self.inflight())
+        let (window, inflight) = (self.window(), self.inflight());
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let more = window.saturating_sub(inflight);
+        more.min((2 * window).saturating_sub(inflight + waiting))
     }
 
     /// How many more objects may be begun.

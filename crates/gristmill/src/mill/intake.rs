@@ -2,6 +2,7 @@
 //! readers cut into chunks together, and chunks that a reader gave back.
 
 use super::descriptors::{Descriptors, Moment};
+use super::fetches::Fetches;
 use super::kind::FileKind;
 use super::output::OutputQueue;
 use super::piece::{OpenFile, Piece};
@@ -50,7 +51,7 @@ pub(super) struct Intake {
     descriptors: Arc<Descriptors>,
     /// Own bytes of a chunk.
     chunk_bytes: u64,
-    /// How many chunks of a file may be read that the job has not seen yet.
+    /// How many chunks of a file may be read that the job has not seen yet, where it is not fetched.
     ahead: u64,
     /// Whether the run has more than one feeder.
     shared: bool,
@@ -238,12 +239,16 @@ impl Intake {
         }
     }
 
-    /// The next chunk to read of a file that is being cut. `fetches` says whether chunks of objects may be fetched.
-    pub fn next_piece(&self, fetches: bool) -> Option<Piece> {
+    /// The next chunk to read of a file that is being cut. `fetches` says whether chunks of objects may be fetched, and how
+    /// far ahead: of an object whose chunks have a turn, twice as many as there may be in flight, since they do not land
+    /// in that order.
+    pub fn next_piece(&self, fetches: &Fetches) -> Option<Piece> {
         // Where too much is held but no job writes a file, any file may be the one that ends next.
         let only = (self.holds_too_much())
             .then(|| self.held.first_writing())
             .filter(|sequence| *sequence != u64::MAX);
+        let has_room = fetches.room() > 0;
+        let fetched_ahead = self.ahead.max(2 * fetches.window() as u64);
         let mut cutting = lock(&self.cutting);
         let mut index = 0;
         while let Some(file) = cutting.get(index) {
@@ -252,8 +257,8 @@ impl Intake {
                 index += 1;
                 continue;
             }
-            let waits = !fetches && file.object().is_some() && file.converter.get().is_none();
-            if waits && !finished {
+            let is_fetched = file.object().is_some() && file.converter.get().is_none();
+            if is_fetched && !has_room && !finished {
                 index += 1;
                 continue;
             }
@@ -269,7 +274,12 @@ impl Intake {
                 cutting.remove(index);
                 continue;
             }
-            if number.saturating_sub(file.seen.load(Ordering::Relaxed)) >= self.ahead {
+            let ahead = if is_fetched {
+                fetched_ahead
+            } else {
+                self.ahead
+            };
+            if number.saturating_sub(file.seen.load(Ordering::Relaxed)) >= ahead {
                 index += 1;
                 continue;
             }

@@ -59,7 +59,9 @@ impl Landings {
 
     /// The next chunk whose fetch has ended.
     pub fn next(&self) -> Option<Landed> {
-        lock(&self.landed).pop_front()
+        let landed = lock(&self.landed).pop_front()?;
+        self.fetches.taken();
+        Some(landed)
     }
 
     /// Cancels all fetches, and gives back the chunks that have landed: nobody takes them any more.
@@ -74,8 +76,9 @@ impl Landings {
         if self.closed.load(Ordering::Acquire) {
             return;
         }
+        self.fetches.landed();
         lock(&self.landed).push_back(landed);
-        self.status.wake();
+        self.status.wake_one();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::control::Control;
 use gristmill_ring::Submitter;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
 /// The state of a run as a whole.
@@ -17,6 +17,8 @@ pub(super) struct Status {
     listed: AtomicBool,
     /// Entries taken from the source whose end has not been collected.
     open_files: AtomicUsize,
+    /// How often workers were woken.
+    wakes: AtomicU64,
     /// Present once the kernel runs.
     workers: OnceLock<Submitter>,
 }
@@ -29,6 +31,7 @@ impl Status {
             broken: AtomicBool::new(false),
             listed: AtomicBool::new(false),
             open_files: AtomicUsize::new(0),
+            wakes: AtomicU64::new(0),
             workers: OnceLock::new(),
         }
     }
@@ -41,9 +44,24 @@ impl Status {
 
     /// Wakes workers that sleep, because their feeders have work.
     pub fn wake(&self) {
+        // What orders this with a worker that goes to sleep are the fences of the ring's event count.
+        self.wakes.fetch_add(1, Ordering::Relaxed);
         if let Some(workers) = self.workers.get() {
             workers.wake_workers();
         }
+    }
+
+    /// Wakes one worker that sleeps, because there is work for one.
+    pub fn wake_one(&self) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+        if let Some(workers) = self.workers.get() {
+            workers.wake_worker();
+        }
+    }
+
+    /// How often workers were woken so far. Where this has changed since a feeder looked for work, it looks again.
+    pub fn wakes(&self) -> u64 {
+        self.wakes.load(Ordering::Relaxed)
     }
 
     /// Whether no more is to be read.

@@ -92,6 +92,49 @@ fn feeders_feed_their_workers() {
     assert_eq!(world.kernel.observable(7), Some(600));
 }
 
+/// Has work just after it was asked for some, when nobody sleeps who could be woken.
+struct Late {
+    left: std::cell::Cell<u32>,
+    submitter: Arc<std::sync::OnceLock<gristmill_ring::Submitter>>,
+}
+
+impl Feeder for Late {
+    fn feed(&mut self) -> Feed {
+        let Some(submitter) = self.submitter.get().filter(|_| self.left.get() == 0) else {
+            return Feed::Idle;
+        };
+        let token = submitter.try_acquire().unwrap();
+        submitter
+            .publish(token, &Submission::new(opcode::ATOMIC_ADD, &[1, 7]))
+            .unwrap();
+        Feed::Finished
+    }
+
+    fn has_work(&self) -> bool {
+        self.left.set(self.left.get().saturating_sub(1));
+        true
+    }
+}
+
+#[test]
+fn a_worker_does_not_sleep_over_work_that_came_before_it_slept() {
+    let cell = Arc::new(std::sync::OnceLock::new());
+    let submitter = Arc::clone(&cell);
+    let feeder: FeederFactory = Box::new(move |_worker| {
+        Box::new(Late {
+            left: std::cell::Cell::new(50),
+            submitter,
+        }) as Box<dyn Feeder>
+    });
+    let mut world = world(Setup {
+        feeders: vec![feeder],
+        ..Setup::default()
+    });
+    cell.set(world.kernel.submitter().clone()).unwrap();
+    world.reap();
+    assert_eq!(world.kernel.observable(7), Some(1));
+}
+
 /// The processor time that this process has used, in ticks.
 fn cpu_ticks() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();

@@ -163,6 +163,11 @@ impl Submitter {
         self.shared.broken.get().cloned()
     }
 
+    /// Wakes a worker that sleeps, if there is one, where the work that has come is one worker's.
+    pub fn wake_worker(&self) {
+        self.shared.doorbell.notify_one();
+    }
+
     /// Wakes every worker that sleeps, for instance after SHUTDOWN was set.
     pub fn wake_workers(&self) {
         self.shared.doorbell.notify_all();

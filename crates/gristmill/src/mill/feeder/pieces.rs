@@ -21,10 +21,13 @@ pub(super) struct PieceReader {
     pub reads: Reads,
     /// Whether a file that is decoded had nothing yet when it was last asked.
     pub early: bool,
+    /// Whether chunks of objects have landed since fetches were last begun.
+    pub has_fetched: bool,
 }
 
 impl PieceReader {
-    /// Takes the reads that have landed and publishes their chunks. Returns whether it found any.
+    /// Takes the reads that have landed and publishes their chunks; of objects no more than a chunk full of bytes, so that
+    /// others wait as they are for whichever worker is next. Returns whether it found any.
     pub(super) fn land(&mut self) -> bool {
         let mut any = false;
         while let Some(done) = self.reads.next() {
@@ -37,8 +40,14 @@ impl PieceReader {
                 }
             }
         }
-        while let Some(landed) = self.run.landings.next() {
+        let mut bytes = 0;
+        while bytes < self.run.config.layout.chunk {
+            let Some(landed) = self.run.landings.next() else {
+                break;
+            };
             any = true;
+            self.has_fetched = true;
+            bytes += landed.bytes;
             self.fetched(landed);
         }
         any

@@ -53,7 +53,7 @@ pub(super) fn main(shared: &Shared, index: usize, feeder: Option<FeederFactory>)
             Left::Spent => {}
             Left::Idle => shared.ring.sleep(SLEEP, || {
                 shared.shutting_down()
-                    || worker.feeder.is_some() && shared.ring.has_work()
+                    || worker.feeder.as_ref().is_some_and(|of| of.has_work())
                     || shared.can_resume()
             }),
         }
