@@ -23,7 +23,7 @@ gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
 gristmill scan --all -f patterns.txt logs
-# ... but not where it is a part of a longer word, such as 1.2.3.4 in 1.2.3.45
+# ... but not as a part of a longer word, as 1.2.3.4 is of 1.2.3.45
 gristmill scan --all -w -F -f patterns.txt logs
 # ... as a table, for DuckDB, Polars or pandas
 gristmill scan --all -f patterns.txt logs --output matches.parquet

@@ -196,7 +196,6 @@ fn a_set_and_flags_that_mean_nothing_with_it_are_refused_by_name() {
         (&["-U"], "--multiline"),
         (&["--record", "log"], "--record"),
         (&["--files"], "--files"),
-        (&["--backend", "opencl"], "--backend cpu"),
     ] {
         let told = with_set(flags);
         assert!(told.contains(named), "{flags:?}: {told}");

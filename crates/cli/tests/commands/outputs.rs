@@ -142,18 +142,6 @@ fn what_has_no_rows_in_a_format_is_refused_by_name() {
             &["scan", "needle", "a", "--context-bytes=3", "--json"],
             "--all",
         ),
-        (
-            &[
-                "scan",
-                "--all",
-                "-w",
-                "needle",
-                "a",
-                "--context-bytes=3",
-                "--json",
-            ],
-            "words",
-        ),
         (&["scan", "--files", "--output=x.txt"], "--files"),
         (&["scan", "--type-list", "--output=x.txt"], "--type-list"),
         (
