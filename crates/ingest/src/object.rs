@@ -202,10 +202,16 @@ pub fn shown_name(name: &Path) -> PathBuf {
     // A key may have these characters. A signed URL has a value in its query.
     let end = path.find(['?', '#']);
     let end = end.filter(|end| is_http || path[*end..].contains('='));
-    PathBuf::from(format!(
-        "{scheme}://{host}{}",
-        &path[..end.unwrap_or(path.len())]
-    ))
+    let path = &path[..end.unwrap_or(path.len())];
+    if !is_http {
+        return PathBuf::from(format!("{scheme}://{host}{path}"));
+    }
+    // Rows have the one form of a host, without the scheme's own port.
+    let host = host.to_ascii_lowercase();
+    let port = if scheme == "http" { ":80" } else { ":443" };
+    let host = host.strip_suffix(port).unwrap_or(&host);
+    let path = if path.is_empty() { "/" } else { path };
+    PathBuf::from(format!("{scheme}://{host}{path}"))
 }
 
 /// The path that a `file://` URL names; `None` for any other name.
@@ -275,7 +281,10 @@ mod tests {
                 "https://u:s3cr3t@h:80/p?sig=s3cr3t#s3cr3t",
                 "https://h:80/p",
             ),
-            ("HTTPS://h?s3cr3t", "https://h"),
+            ("HTTPS://H?s3cr3t", "https://h/"),
+            ("https://Host.example:443/f", "https://host.example/f"),
+            ("http://h:80", "http://h/"),
+            ("http://h:443/p", "http://h:443/p"),
             ("http://u@[::1]/p", "http://[::1]/p"),
             ("https://u:s3/cr3t@h/p", "https://..."),
             ("s3://AKIA:s3cr3t@b/k", "s3://..."),

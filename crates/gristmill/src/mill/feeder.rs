@@ -116,7 +116,8 @@ impl ChunkFeeder {
             self.stages.read += collected.elapsed();
         }
         // Further requests bring bytes while a worker looks at those that have landed.
-        let may_read = !landed || std::mem::take(&mut self.pieces.has_fetched);
+        let fetched = std::mem::take(&mut self.pieces.has_fetched);
+        let may_read = !landed || fetched;
         let goes_on = !self.run.status.stopping() && !self.run.output.is_full();
         if may_read && goes_on && self.submit() || landed {
             return Feed::Progress;

@@ -4,6 +4,7 @@
 
 use super::counters::Counters;
 use super::pace::Pace;
+use super::plan::BATCH_FILES;
 use gristmill_ingest::object::{FetchError, Fetched, Fetching, ObjectRef, Requests, Sink};
 use gristmill_ring::lock;
 use std::collections::HashMap;
@@ -79,10 +80,17 @@ impl Fetches {
         more.min((2 * window).saturating_sub(inflight + waiting))
     }
 
-    /// How many more objects may be begun.
+    /// How many more entries of a source may be opened, each of which may be an object. However few requests are best, as
+    /// many as are opened together may be decoded, which wait for each other's bytes, and where nothing is fetched all may
+    /// be files.
     pub fn room_for_objects(&self) -> usize {
-        self.room()
-            .saturating_sub(self.decoders.load(Ordering::Relaxed))
+        let decoders = self.decoders.load(Ordering::Relaxed);
+        let busy = self.inflight() + self.waiting.load(Ordering::Relaxed);
+        let least = match decoders > 0 || busy == 0 {
+            true => BATCH_FILES.saturating_sub(busy),
+            false => 0,
+        };
+        self.room().max(least).saturating_sub(decoders)
     }
 
     /// Counts an object that is decoded, until this is dropped.

@@ -1,13 +1,13 @@
 //! How many requests are in flight to stores: as many as make the bytes come faster, no more, and fewer where a store asks
 //! for it.
 //!
-//! Requests are counted in rounds, each of as many as may be in flight, or several times as many where those are few. The window is changed
-//! for a round at a time, and keeps the change if the round tells for it: a wider window has to be faster, a narrower one
-//! no slower, for each request in flight takes memory, and what was not fetched far ahead is still in the
+//! Requests are counted in rounds, each of as many as may be in flight, or several times as many where those are few. The
+//! window is changed for a round at a time, and keeps the change if the round tells for it: a wider window has to be faster,
+//! a narrower one no slower, for each request in flight takes memory, and what was not fetched far ahead is still in the
 //! processor's caches when it is looked at. First the window doubles, as long as that makes a round faster by a quarter; then
-//! it is halved, as long as that makes none slower. After that small steps are tried now and then, in both directions,
-//! in case the store gives more or less than before. A store that says "slow down", or that lets a request time out,
-//! halves the window.
+//! it is halved, as long as that makes none slower. After that small steps are tried now and then, in both directions, in
+//! case the store gives more or less than before. A store that says "slow down", or that lets a request time out, halves the
+//! window, once for all that were in flight.
 
 use std::time::Instant;
 
@@ -121,13 +121,13 @@ impl Pace {
 
     /// A request has ended that brought these bytes. `slowed` says whether the store asked for fewer.
     pub fn end(&mut self, bytes: u64, slowed: bool, now: Instant) {
-        self.slowed |= slowed;
         if self.skipped > 0 {
             self.skipped -= 1;
             self.began = Some(now);
             self.full = false;
             return;
         }
+        self.slowed |= slowed;
         self.cost += bytes + REQUEST_COST;
         self.ended += 1;
         // Requests that began together end together, so a round is a number of windows.

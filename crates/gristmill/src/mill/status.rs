@@ -44,8 +44,9 @@ impl Status {
 
     /// Wakes workers that sleep, because their feeders have work.
     pub fn wake(&self) {
-        // What orders this with a worker that goes to sleep are the fences of the ring's event count.
-        self.wakes.fetch_add(1, Ordering::Relaxed);
+        // Who sees this number sees what there is to do. What orders it with a worker that goes to sleep are the fences of
+        // the ring's event count.
+        self.wakes.fetch_add(1, Ordering::Release);
         if let Some(workers) = self.workers.get() {
             workers.wake_workers();
         }
@@ -53,7 +54,7 @@ impl Status {
 
     /// Wakes one worker that sleeps, because there is work for one.
     pub fn wake_one(&self) {
-        self.wakes.fetch_add(1, Ordering::Relaxed);
+        self.wakes.fetch_add(1, Ordering::Release);
         if let Some(workers) = self.workers.get() {
             workers.wake_worker();
         }
@@ -61,7 +62,7 @@ impl Status {
 
     /// How often workers were woken so far. Where this has changed since a feeder looked for work, it looks again.
     pub fn wakes(&self) -> u64 {
-        self.wakes.load(Ordering::Relaxed)
+        self.wakes.load(Ordering::Acquire)
     }
 
     /// Whether no more is to be read.

@@ -190,8 +190,11 @@ impl Regex {
         records: &mut RecordWriter<'_>,
     ) -> Option<Outcome> {
         let on_device = self.on_device.get()?;
+        if slot.resume != 0 {
+            return None;
+        }
         on_device.chunks.fetch_add(1, Ordering::Relaxed);
-        if part.flags != 0 || slot.resume != 0 {
+        if part.flags != 0 {
             on_device.overflowed.fetch_add(1, Ordering::Relaxed);
             return None;
         }
