@@ -7,7 +7,7 @@ pub use builder::{PatternSetBuilder, PatternSetError};
 pub use stored::Attached;
 
 use crate::literals::Stored;
-use crate::{Literals, RegexSet};
+use crate::{Boundary, Literals, RegexSet};
 use builder::Settings;
 use std::ops::Range;
 
@@ -74,6 +74,12 @@ impl PatternSet {
         settings
             .boundary
             .is_none_or(|boundary| boundary.holds(settings.unicode, settings.crlf, text, at))
+    }
+
+    /// What matches must lie between, if they must.
+    #[must_use]
+    pub fn boundary(&self) -> Option<Boundary> {
+        self.settings.boundary
     }
 
     /// The regexes.

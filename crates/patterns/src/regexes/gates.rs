@@ -5,7 +5,7 @@
 //! for. Where one stands, each rule that wants it is asked whether one of the runs is its own mark. A rule without a literal
 //! is tried where the gate's mark allows a match.
 //!
-//! A literal is found where it begins, once, and in the order of the text: the bits of a piece of text go on as far on both
+//! A literal is found where it begins, and once: the bits of a piece of text go on as far on both
 //! sides as the marks of its literals may lie.
 
 use super::bits::{keep_led, not_zero, shrink, Classes};
@@ -353,6 +353,9 @@ impl Wanted {
     ) -> bool {
         let mark = &self.mark;
         let last = at.saturating_add_signed(mark.furthest);
+        let words = last.checked_sub(base).map_or(0, |last| last / WORD + 1);
+        let marks = &marks[..words.min(marks.len())];
+        *left = left.saturating_sub(1);
         let mut from = at.saturating_add_signed(mark.nearest).max(base);
         let mut between = at;
         loop {

@@ -148,19 +148,19 @@ impl RegexSet {
         for (number, place) in places {
             let literal = near.literals.get(number as usize);
             let literal = literal.filter(|one| place >= first && one.stands_at(text, place));
-            let rules = literal.map_or(&[][..], |literal| &literal.rules);
-            known.extend(rules.iter().map(|rule| (place, *rule)));
+            known.extend(literal.map(|literal| (place, number, literal)));
         }
-        known.sort_unstable();
-        known.dedup();
+        known.sort_unstable_by_key(|(place, number, _)| (*place, *number));
+        known.dedup_by_key(|(place, number, _)| (*place, *number));
         let mut known = known.into_iter().peekable();
         self.find_by(cache, part, go_on, found, |cache, (from, until)| {
             if let Some(gates) = &near.gates {
                 let (scratch, places) = (&mut cache.scratch, &mut cache.places);
                 gates.find(scratch, text, first, (from, until), places);
             }
-            while let Some((place, rule)) = known.next_if(|(place, _)| *place < until) {
-                cache.places.push((rule, place, place));
+            while let Some((place, _, literal)) = known.next_if(|(place, ..)| *place < until) {
+                let rules = literal.rules.iter();
+                cache.places.extend(rules.map(|rule| (*rule, place, place)));
             }
         });
     }

@@ -34,7 +34,10 @@ pub(super) struct Required {
 pub(super) fn required(hir: &Hir) -> Option<Required> {
     let mut parts = Vec::new();
     flatten(hir, &mut parts);
-    if let [part] = parts[..] {
+    let is_look = |part: &&Hir| matches!(part.kind(), HirKind::Look(_));
+    let begin = parts.iter().take_while(|part| is_look(part)).count();
+    let looks = parts.iter().rev().take_while(|part| is_look(part)).count();
+    if let Some([part]) = parts.get(begin..parts.len().saturating_sub(looks)) {
         if let HirKind::Alternation(branches) = part.kind() {
             if let Some(found) = in_each(branches) {
                 return Some(found);

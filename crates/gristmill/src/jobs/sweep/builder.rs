@@ -59,7 +59,7 @@ impl From<PatternSetError> for SweepBuildError {
             ),
             PatternSetError::Long(_) => (
                 "a string of more than 4,096 bytes together with regexes, or of more than 4,092 as a word or a line",
-                "search for it with other strings only",
+                "search for it with other strings only, and wherever it stands",
             ),
             _ => (
                 "more than 1,000,000 patterns",
@@ -116,7 +116,7 @@ impl SweepJob {
 }
 
 impl SweepJobBuilder {
-    /// Adds a string of 1 to 4,096 bytes, each of whose occurrences is found. Its name is shown with them.
+    /// Adds a string of 1 to 4,096 bytes (4,092 with a [`boundary`](Self::boundary)), each of whose occurrences is found. Its name is shown with them.
     #[must_use]
     pub fn string(mut self, name: impl Into<Vec<u8>>, string: impl Into<Vec<u8>>) -> Self {
         self.patterns = self.patterns.string(name, string);

@@ -105,6 +105,10 @@ impl OnDevice {
             found.strings.extend(wanted.strings.iter().map(at));
             found.literals.extend(wanted.literals.iter().map(at));
         }
+        found
+            .strings
+            .sort_unstable_by_key(|(index, place)| (*place, *index));
+        found.strings.dedup();
         self.chunks.fetch_add(1, Ordering::Relaxed);
         self.candidates
             .fetch_add(u64::from(count), Ordering::Relaxed);

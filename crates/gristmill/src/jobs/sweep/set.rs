@@ -1,6 +1,7 @@
 //! What a sweep searches for, compiled: prepared once, stored in a file, and loaded wherever it is needed
 //! (`docs/set.md`).
 
+use super::file::LOOK;
 use super::findings::Findings;
 use crate::bounded;
 use crate::jobs::MAX_HALO;
@@ -77,13 +78,23 @@ impl SweepSet {
             what: what.into(),
         };
         let longest = patterns.strings().map_or(0, |strings| strings.longest());
-        if longest > MAX_HALO {
-            return Err(damaged(0, "a string of more than 4,096 bytes"));
+        let looked_at = if patterns.boundary().is_some() {
+            LOOK as usize
+        } else {
+            0
+        };
+        if longest > MAX_HALO - looked_at {
+            let what =
+                "a string of more than 4,096 bytes, or of more than 4,092 as a word or a line";
+            return Err(damaged(0, what));
         }
         let Some(attached) = attached else {
             return Ok(Self::new(patterns, None));
         };
         let mut fields = attached.fields();
+        if patterns.boundary().is_some() {
+            return Err(damaged(0, "rules whose matches must lie between something"));
+        }
         let rules = RuleSet::load(&mut fields)?;
         fields.end()?;
         let findings = Findings::new(Arc::new(rules));

@@ -31,7 +31,7 @@ const SHARED: [usize; 2] = [4, LEAST];
 /// How many of the sample must share a run of bytes at least.
 const FEWEST: usize = 3;
 
-/// The most places of a text to one that is left by the tables that are looked up first.
+/// The share of a text's places that the tables that are looked up first may leave.
 const LEFT: f32 = 0.25 / 64.0;
 
 /// For each place, the bytes that stand there.
