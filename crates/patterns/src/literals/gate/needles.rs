@@ -16,6 +16,9 @@ const LEFT_ALL: f32 = 80.0;
 /// The most cycles for a position of ordinary text that both may take.
 const MOST_COST: f32 = 0.4;
 
+/// The same of what a vector unit leaves, whose tables have more bytes than the needles.
+const MOST_LOOKED_UP: f32 = 0.1;
+
 /// Sets of needles, a bit of a byte for each.
 const MOST_SETS: usize = 8;
 
@@ -101,7 +104,7 @@ pub(super) fn are_rare(sets: impl Fn(usize, u8) -> u8) -> bool {
         }
         cost(&kinds, &needle)
     });
-    costs.sum::<f32>() <= MOST_COST
+    costs.sum::<f32>() <= MOST_LOOKED_UP
 }
 
 impl Chooser<'_> {
