@@ -9,14 +9,14 @@ use xxhash_rust::xxh3::xxh3_128;
 const MEMORY: usize = 1 << 22;
 
 /// Bytes are a set or are refused, and nothing panics. What is a set is written as it was read; a search with it ends, and
-/// finds only what stands in the text. The bytes are tried as they are, with their checksum corrected, and as changes of
+/// finds only what stands in the text. The bytes are tried as they are, with their checksums corrected, and as changes of
 /// sets.
 pub fn set(input: &[u8]) {
     check(input);
-    check(&with_checksum(input));
+    check(&with_checksums(input));
     if let Some((base, changes)) = input.split_first() {
         let base = &bases()[usize::from(*base) % bases().len()];
-        check(&with_checksum(&changed(base, changes)));
+        check(&with_checksums(&changed(base, changes)));
     }
 }
 
@@ -70,25 +70,49 @@ fn changed(set: &[u8], changes: &[u8]) -> Vec<u8> {
     set
 }
 
-/// The bytes with the checksum of a set.
-pub fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+/// Bytes of the head of a set, and of an entry in its table of sections.
+pub const HEAD: usize = 64;
+pub const ENTRY: usize = 40;
+
+/// The bytes with the checksums of a set: one for each section that its table has, and that of head and table.
+pub fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    if let Some((head, rest)) = bytes.split_at_mut_checked(32) {
-        head[16..].copy_from_slice(&xxh3_128(rest).to_le_bytes());
+    let number = |bytes: &[u8], at: usize| {
+        let number = bytes.get(at..)?.first_chunk()?;
+        usize::try_from(u64::from_le_bytes(*number)).ok()
+    };
+    let sum = |bytes: &[u8], range: std::ops::Range<usize>| {
+        let sum = bytes.get(range).map(xxh3_128)?;
+        Some(sum.to_le_bytes())
+    };
+    // The word behind the number of sections is 0.
+    let count = number(&bytes, 56).unwrap_or(0).min(256);
+    let table_end = HEAD + ENTRY * count;
+    for entry in (HEAD..table_end).step_by(ENTRY) {
+        let range = number(&bytes, entry + 8).zip(number(&bytes, entry + 16));
+        let range = range.map(|(from, len)| from..from.saturating_add(len));
+        let sum = range.and_then(|range| sum(&bytes, range));
+        let place = bytes.get_mut(entry + 24..entry + ENTRY);
+        if let (Some(sum), Some(place)) = (sum, place) {
+            place.copy_from_slice(&sum);
+        }
+    }
+    if let Some(sum) = sum(&bytes, 32..table_end) {
+        bytes[16..32].copy_from_slice(&sum);
     }
     bytes
 }
 
 /// Whether bytes are a set, which is then searched with.
 pub fn check(bytes: &[u8]) -> bool {
-    let words = saved::read(bytes, bytes.len()).expect("bytes can be read");
-    let Ok((set, _)) = PatternSet::load(words, bytes.len(), MEMORY) else {
+    let read = saved::read(bytes, bytes.len()).expect("bytes can be read");
+    let Ok((set, _)) = PatternSet::load(read, MEMORY) else {
         return false;
     };
     let mut again = set.save(None);
     // Another version may have written the same format.
     again[40..56].copy_from_slice(&bytes[40..56]);
-    assert!(with_checksum(&again) == bytes, "a set has one form");
+    assert!(with_checksums(&again) == bytes, "a set has one form");
     let text = text();
     if let Some(strings) = set.strings() {
         strings.find(text, 0..text.len(), |start, index| {

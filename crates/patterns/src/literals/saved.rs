@@ -80,11 +80,12 @@ impl Literals {
         let ends = set.take(Tag::StringEnds, 0)?;
         let stored = Stored::load(&set.take(Tag::StringBytes, 0)?, &ends, fold)?;
         let store = stored.view();
-        if let Some(empty) = (0..)
-            .zip(0..store.len())
-            .find(|one| store.pattern(one.0).is_empty())
-        {
-            return Err(ends.damaged(4 * empty.1, "a string without bytes"));
+        let (shortest, longest) = store.lengths();
+        if shortest == 0 && store.len() > 0 {
+            let mut all = (0..).zip(0..store.len());
+            let empty = all.find(|one| store.pattern(one.0).is_empty());
+            let at = 4 * empty.map_or(0, |one| one.1);
+            return Err(ends.damaged(at, "a string without bytes"));
         }
         let gate = fields.option(Gate::load)?;
         let bits = if fold { CASE_BITS } else { 0 };
@@ -120,7 +121,6 @@ impl Literals {
         if found != store.len() {
             return Err(missing(&head, store.len() - found));
         }
-        let longest = store.longest();
         Ok(Some(Self::of(stored, ways, gate, (cost, longest))))
     }
 }

@@ -3,7 +3,9 @@
 use super::builder::Settings;
 use super::PatternSet;
 use crate::literals::Stored;
-use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWriter, Tag};
+use crate::saved::{
+    FieldReader, FieldWriter, Section, SetBytes, SetError, SetReader, SetWriter, Tag,
+};
 use crate::{Boundary, Literals};
 
 /// What a user of a set added to it.
@@ -54,20 +56,16 @@ impl PatternSet {
         set.finish()
     }
 
-    /// Takes a set of `len` bytes, which `words` hold, and what is attached to it. Its tables are used where they are.
-    /// Regexes may take `memory` bytes beside them.
+    /// Takes a set, and what is attached to it. Its tables are used where they are. Regexes may take `memory` bytes beside
+    /// them.
     ///
     /// Whatever the bytes are, this ends in a time in proportion to their number, but for the compilation of regexes, and
     /// so does every search.
     ///
     /// # Errors
     /// What is wrong with the set, and where.
-    pub fn load(
-        words: Vec<u64>,
-        len: usize,
-        memory: usize,
-    ) -> Result<(Self, Option<Attached>), SetError> {
-        let mut set = SetReader::new(words, len)?;
+    pub fn load(bytes: SetBytes, memory: usize) -> Result<(Self, Option<Attached>), SetError> {
+        let mut set = SetReader::new(bytes)?;
         let strings = Literals::load(&mut set)?;
         let count = strings.as_ref().map_or(0, Literals::len);
         let head = set.take(Tag::Set, 0)?;
