@@ -20,7 +20,8 @@ pub fn set(input: &[u8]) {
     }
 }
 
-/// A set of each kind: few strings, many, of several classes, in either case, and regexes with other names.
+/// A set of each kind: few strings, many, of several classes, in either case, and regexes with other names; regexes that are
+/// found by marks; and regexes whose literals are looked for as strings are.
 pub fn bases() -> &'static [Vec<u8>] {
     static BASES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     BASES.get_or_init(|| {
@@ -49,12 +50,29 @@ pub fn bases() -> &'static [Vec<u8>] {
             .regex("key", r"(?i)key-\w{4}|secret=[a-f0-9]+")
             .string("last", "zz")
             .regex("", "");
+        let marked = [
+            r"sk_[0-9a-f]{40,}",
+            r"[0-9]{9}[|%][a-z_-]{27}",
+            r"[a-z.-]{0,9}?(?:secret|key)[ =]{1,3}([a-z0-9]{10,16})",
+            r"[0-9a-f]{40}",
+            r"key-[0-9a-f]{16}",
+        ];
+        let marked = marked
+            .iter()
+            .fold(PatternSet::builder(), |set, one| set.regex("", *one));
+        let letters = "abcdefghijklmnopqrstuvwxyz";
+        let pairs = letters.chars().zip(letters.chars().rev());
+        let common = pairs.fold(PatternSet::builder(), |set, (one, other)| {
+            set.regex("", format!("{one}{other}[ !0-9A-F]+"))
+        });
         vec![
             saved(few),
             saved(many(120)),
             saved(many(60).case_insensitive(true).string("Named", "OTHERWISE")),
             saved(mixed),
             saved(PatternSet::builder()),
+            saved(marked),
+            saved(common),
         ]
     })
 }
@@ -140,7 +158,8 @@ fn text() -> &'static [u8] {
     static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
     TEXT.get_or_init(|| {
         let some = "a needle in needles, Key-abcd at evil.example: HOST-50.example.org x zz secret=00ff 12345 \
-                    HTTP 7 http 52 otherwise daa66d2b Otherwise";
+                    HTTP 7 http 52 otherwise daa66d2b Otherwise sk_0123456789abcdef0123456789abcdef01234567 \
+                    key-0123456789abcdef secret = 0123456789abc az! zapper bylaws";
         let mut text = format!("{some}\n{:=<120}6{:=<100}11\n", "", "").repeat(2).into_bytes();
         text.extend_from_slice(format!("\0{:=<100}6", "").as_bytes());
         text

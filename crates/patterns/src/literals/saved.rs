@@ -15,6 +15,9 @@ use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWr
 const LISTED: u8 = 0;
 const TABLES: u8 = 1;
 
+/// The classes of strings at the next place have numbers that are higher by so much.
+const CLASSES: u32 = 16;
+
 /// The most parts of a set: one for each range of lengths.
 const MOST_PARTS: usize = super::plan::LENGTHS.len();
 
@@ -31,17 +34,17 @@ impl Way {
 }
 
 impl Literals {
-    /// Adds the strings to a set.
-    pub(crate) fn save(&self, set: &mut SetWriter) {
+    /// Adds the strings to a set, at one of several places.
+    pub(crate) fn save(&self, set: &mut SetWriter, place: u32) {
         let (bytes, ends) = self.stored.view().sections();
-        set.section(Tag::StringBytes, 0, bytes);
-        set.section(Tag::StringEnds, 0, ends);
+        set.section(Tag::StringBytes, place, bytes);
+        set.section(Tag::StringEnds, place, ends);
         let mut fields = FieldWriter::new();
         fields.u8(u8::from(self.stored.view().folds()));
         fields.u32(self.cost.to_bits());
         fields.option(self.gate.as_ref(), |fields, gate| gate.save(fields));
         fields.count(self.ways.len());
-        for (number, way) in (0..).zip(&self.ways) {
+        for (number, way) in (place * CLASSES..).zip(&self.ways) {
             let part = way.part();
             let tables = match way {
                 Way::Filter(class) if class.len() > few::MOST => Some(class),
@@ -60,15 +63,15 @@ impl Literals {
                 None => part.numbers.iter().for_each(|number| fields.u32(*number)),
             }
         }
-        set.section(Tag::Strings, 0, fields.finish());
+        set.section(Tag::Strings, place, fields.finish());
     }
 
-    /// Takes the strings of a set, if it has any.
+    /// Takes the strings of a set that are at one of its places, if there are any.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(crate) fn load(set: &mut SetReader) -> Result<Option<Self>, SetError> {
-        let Some(head) = set.find(Tag::Strings, 0) else {
+    pub(crate) fn load(set: &mut SetReader, place: u32) -> Result<Option<Self>, SetError> {
+        let Some(head) = set.find(Tag::Strings, place) else {
             return Ok(None);
         };
         let mut fields = head.fields();
@@ -77,8 +80,8 @@ impl Literals {
         if !cost.is_finite() || cost < 0.0 {
             return Err(fields.damaged(4, "costs that are no number of cycles"));
         }
-        let ends = set.take(Tag::StringEnds, 0)?;
-        let stored = Stored::load(&set.take(Tag::StringBytes, 0)?, &ends, fold)?;
+        let ends = set.take(Tag::StringEnds, place)?;
+        let stored = Stored::load(&set.take(Tag::StringBytes, place)?, &ends, fold)?;
         let store = stored.view();
         let (shortest, longest) = store.lengths();
         if shortest == 0 && store.len() > 0 {
@@ -95,7 +98,7 @@ impl Literals {
             return Err(fields.damaged(4, "more parts than there are ranges of lengths"));
         }
         let mut ways = Vec::with_capacity(count);
-        for number in (0..).take(count) {
+        for number in (place * CLASSES..).take(count) {
             let kind = fields.u8()?;
             let shape = shape(&mut fields)?;
             let len = match kind {

@@ -3,9 +3,10 @@
 use super::compiled::{CompileError, Compiled};
 use super::endless::is_endless;
 use super::marks::Mark;
+use super::meaning::{Meaning, Unread};
 use super::open::{Open, LOOK};
 use super::progress::{Memory, Progress};
-use super::required::{Required, LONGEST};
+use super::required::{Derived, Required, LONGEST};
 use super::Part;
 use regex_automata::hybrid::dfa::DFA;
 use regex_syntax::hir::Hir;
@@ -35,6 +36,15 @@ pub(super) enum Way {
     Gate(Required),
 }
 
+/// How long matches of a regex are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Length {
+    /// The longest match, in bytes, if there is a bound.
+    pub longest: Option<usize>,
+    /// Whether a match may go on over any bytes, however many.
+    pub endless: bool,
+}
+
 /// One regex of a set.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -49,18 +59,43 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
-    pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
-        let longest = hir.properties().maximum_len();
-        let endless = is_endless(&hir);
-        let rest = required.as_ref().and_then(|required| required.rest.clone());
+    /// Chooses the way for a regex. `alone` is where matches begin, told by a mark without a literal. No automaton of it may
+    /// take more than `limit` bytes.
+    pub fn new(
+        hir: Hir,
+        derived: Option<Derived>,
+        (alone, mark): (Option<Required>, Option<Mark>),
+        limit: usize,
+    ) -> Self {
+        let length = Length {
+            longest: hir.properties().maximum_len(),
+            endless: is_endless(&hir),
+        };
+        let required = derived.as_ref().map(|derived| derived.required.clone());
+        let compiled = Compiled::new(Meaning::new(hir, derived), limit);
+        Self::of(required.or(alone), mark, length, compiled)
+    }
+
+    /// The same for a regex of a stored set, with what that says of it.
+    pub fn stored(unread: Unread, mark: Option<Mark>, length: Length, limit: usize) -> Self {
+        let required = unread.required.clone();
+        Self::of(required, mark, length, Compiled::unread(unread, limit))
+    }
+
+    fn of(
+        required: Option<Required>,
+        mark: Option<Mark>,
+        Length { longest, endless }: Length,
+        compiled: Compiled,
+    ) -> Self {
         let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
             (Some(required), _) => {
-                let most_tries = match rest {
-                    Some(_) => TRIES_BEFORE_REST,
-                    None => TRIES,
+                // From a literal on it is known how a match goes on.
+                let most_tries = match required.literals.is_empty() {
+                    false => TRIES_BEFORE_REST,
+                    true => TRIES,
                 };
                 match required.furthest {
                     Some(furthest) if furthest - required.nearest < most_tries => {
@@ -73,7 +108,7 @@ impl Rule {
         Self {
             way,
             mark,
-            compiled: Compiled::new(hir, rest, limit),
+            compiled,
             longest,
             endless,
         }

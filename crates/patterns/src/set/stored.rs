@@ -48,8 +48,9 @@ impl PatternSet {
             set.section(Tag::NameEnds, 0, ends);
         }
         if let Some(strings) = &self.strings {
-            strings.save(&mut set);
+            strings.save(&mut set, 0);
         }
+        self.regexes.save(&mut set);
         if let Some(attached) = attached {
             set.section(Tag::Attached, 0, attached.finish());
         }
@@ -66,7 +67,7 @@ impl PatternSet {
     /// What is wrong with the set, and where.
     pub fn load(bytes: SetBytes, memory: usize) -> Result<(Self, Option<Attached>), SetError> {
         let mut set = SetReader::new(bytes)?;
-        let strings = Literals::load(&mut set)?;
+        let strings = Literals::load(&mut set, 0)?;
         let count = strings.as_ref().map_or(0, Literals::len);
         let head = set.take(Tag::Set, 0)?;
         let mut fields = head.fields();
@@ -115,15 +116,14 @@ impl PatternSet {
             None if regexes > 0 => return Err(head.damaged(0, "the patterns have no names")),
             None => None,
         };
-        let attached = set.find(Tag::Attached, 0).map(Attached);
-        set.end()?;
         // No regex may take what all together may not.
         let limited = Settings {
             regex_size_limit: settings.regex_size_limit.min(memory),
             ..settings
         };
-        let built = limited.regexes(memory).build(&texts);
-        let regexes = built.map_err(|error| SetError::Regex(error.to_string()))?;
+        let regexes = limited.regexes(memory).load(&texts, &mut set)?;
+        let attached = set.find(Tag::Attached, 0).map(Attached);
+        set.end()?;
         let set = Self {
             names,
             strings,
