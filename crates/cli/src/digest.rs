@@ -1,10 +1,14 @@
 //! `gristmill digest`: digests of each file, and the check of a list of them.
 
-use super::common::{self, Destination, End, Ended, ReportArgs};
+use super::destination::Destination;
+use super::end::{End, Ended};
 use super::engine::EngineArgs;
 use super::manifest::{ManifestArgs, ManifestShare};
+use super::messages;
 use super::mill::{Limits, Share};
 use super::objects::stores;
+use super::one_job;
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
 use super::signals;
 use super::sources::SourceArgs;
@@ -198,7 +202,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     let source = args.source.source()?;
     let mut output = args.rows.open(format, || Ok(digest_schema()))?;
     let report = args.report.with_rows(output.destination());
-    let mut ended = common::run(
+    let mut ended = one_job::run(
         &mill,
         source,
         Arc::new(DigestJob::new(algorithms, args.rows(format, &algorithms))),
@@ -221,7 +225,7 @@ fn write_manifest(
     let mut output = args.manifest.open(rows, algorithms, args.source.roots())?;
     let report = output.report(&args.report);
     let (job, estimate) = (Arc::clone(&output.job), args.source.estimate());
-    let mut ended = common::run(&mill, source, job, &mut output.rows, &report, estimate)?;
+    let mut ended = one_job::run(&mill, source, job, &mut output.rows, &report, estimate)?;
     output.finish(&mut ended);
     Ok(ended.code(0))
 }
@@ -308,7 +312,7 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
         .warn(flags.warn)
         .ignore_missing(flags.ignore_missing)
         .objects(stores());
-    let mut ended = common::run(&mill, source, Arc::clone(&job), &mut output, &report, None)?;
+    let mut ended = one_job::run(&mill, source, Arc::clone(&job), &mut output, &report, None)?;
     output.finish(b"", &mut ended);
     if !flags.status {
         tell(&job, algorithms);
@@ -316,12 +320,12 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
     let listed = job.matched() + job.differing() + job.unread();
     let mut good = job.matched() > 0 && job.matched() == listed;
     if listed + job.missing() == 0 && !ended.failed && !ended.interrupted {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{}: no digests in the list; give one that `gristmill digest`, b3sum or a tool like sha256sum has written",
             list.display()
         ));
     } else if job.matched() == 0 && job.missing() > 0 && !flags.status {
-        common::complain(&format!("{}: no file was verified", list.display()));
+        messages::complain(&format!("{}: no file was verified", list.display()));
     }
     good &= !(flags.strict && job.malformed() > 0);
     // Listed files that could not be read are part of the answer, as they are for sha256sum. Other failures are not: of
@@ -346,13 +350,13 @@ fn tell(job: &DigestJob, algorithms: Option<Algorithms>) {
     let listed = job.matched() + differing + unread;
     match job.malformed() {
         0 => {}
-        1 => common::complain("1 line of the list is improperly formatted"),
-        lines => common::complain(&format!(
+        1 => messages::complain("1 line of the list is improperly formatted"),
+        lines => messages::complain(&format!(
             "{lines} lines of the list are improperly formatted"
         )),
     }
     if unread > 0 {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{unread} of {listed} listed files could not be read"
         ));
     }
@@ -362,7 +366,7 @@ fn tell(job: &DigestJob, algorithms: Option<Algorithms>) {
         } else {
             ""
         };
-        common::complain(&format!(
+        messages::complain(&format!(
             "{differing} of {listed} files differ from the list{hint}"
         ));
     }

@@ -1,8 +1,8 @@
 //! `gristmill dupes`: files with the same content.
 
-use super::common;
 use super::engine::EngineArgs;
 use super::manifest;
+use super::messages;
 use super::rows::{Format, RowsArgs};
 use gristmill::jobs::digest::{Algorithm, Chunking};
 use gristmill::manifest::{duplicate_schema, Duplicates, Group, Head, Manifest, SameSizes};
@@ -79,7 +79,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
         }
     };
     if !end.whole {
-        common::complain("the files were not all read, so that nothing is told");
+        messages::complain("the files were not all read, so that nothing is told");
         return Ok(end.code(2));
     }
     let dupes = Duplicates::new(&manifest, args.empty);

@@ -2,10 +2,15 @@
 //! without fallback; with the counters of that path, which must add up.
 
 use super::advice;
-use super::common::{self, complain, ReportArgs};
-use super::engine::{parse_size, read_path_parser, workers, BackendArgs};
+use super::end;
+use super::engine::{read_path_parser, workers, BackendArgs};
+use super::messages::complain;
+use super::one_job;
 use super::report;
+use super::report_args::ReportArgs;
+use super::size::parse_size;
 use super::sources::SourceArgs;
+use super::stdout;
 use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
 use gristmill::megakernel::backend::SelectedBackend;
 use gristmill::mill::{Mill, MillError, RunReport};
@@ -129,7 +134,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         path: args.read_path,
     })
     .map_err(words)?;
-    let mut output = common::stdout()?;
+    let mut output = stdout::open()?;
     // If a range of each device is read, the sizes that an estimate adds up are not the bytes to read.
     let estimate = args
         .source
@@ -144,7 +149,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         no_progress: args.no_progress,
         ..ReportArgs::default()
     };
-    let mut ended = common::run_and_tell(
+    let mut ended = one_job::run_and_tell(
         &mill,
         args.source.source()?,
         Arc::new(DigestJob::new(Algorithm::Crc32c.into(), rows)),
@@ -158,7 +163,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         (report.json(), report.validate())
     };
     if args.json {
-        common::write_last(&mut output, &told.rows, json.as_bytes(), &mut ended);
+        end::write_last(&mut output, &told.rows, json.as_bytes(), &mut ended);
     }
     if let Err(error) = valid {
         ended.failed = true;

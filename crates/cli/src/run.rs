@@ -1,12 +1,17 @@
 //! `gristmill run`: a VIR0 program over files.
 
 use super::advice;
-use super::common::{self, Destination, End, ReportArgs};
+use super::destination::Destination;
+use super::end::End;
 use super::engine::EngineArgs;
+use super::messages;
 use super::mill::Share;
+use super::one_job;
 use super::program::{refuse, IncludeArgs};
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
+use super::stdout;
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::mill::Task;
 use gristmill::program::Program;
@@ -119,7 +124,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     } else {
         &mut output
     };
-    let mut ended = common::run(
+    let mut ended = one_job::run(
         &args.engine.mill(args.source.sorted())?,
         source,
         Arc::clone(&job),
@@ -286,7 +291,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
             chunk_size: Some(size.next_multiple_of(4096)),
             ..args.engine.clone()
         };
-        let ended = common::run(
+        let ended = one_job::run(
             &engine.mill(args.source.sorted())?,
             args.source.source()?,
             Arc::clone(&job),
@@ -308,7 +313,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
         for (path, sum) in &sums {
             if expected.get(path).is_some_and(|other| other != sum) {
                 differing += 1;
-                common::complain(&format!(
+                messages::complain(&format!(
                     "{}: chunks of {size} bytes give another answer than chunks of {against}",
                     path.display()
                 ));
@@ -319,7 +324,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
     let shown: Vec<String> = sizes.iter().map(usize::to_string).collect();
     if files == 0 {
         worst = 2;
-        common::complain(
+        messages::complain(
             "no file was read, so that there is nothing to compare; name files that can be read",
         );
     }
@@ -339,8 +344,8 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
         "{verdict} from {files} files with chunks of {} bytes\n",
         shown.join(", ")
     );
-    let mut output = common::stdout()?;
-    common::written(io::Write::write_all(&mut output, row.as_bytes()))?;
+    let mut output = stdout::open()?;
+    stdout::written(io::Write::write_all(&mut output, row.as_bytes()))?;
     Ok(ExitCode::from(if worst == 0 && differing > 0 {
         1
     } else {

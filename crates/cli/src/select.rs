@@ -1,8 +1,8 @@
 //! The flags that choose among the files of a walk and order them, with ripgrep's names and meanings, for all commands
 //! that walk trees.
 
-use super::engine::parse_size;
 use super::objects::any_url;
+use super::size::parse_size;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use gristmill::source::{FileTypes, SortKey, Tree, TypeChange};
 use std::path::PathBuf;

@@ -1,8 +1,11 @@
 //! `gristmill stats`: bytes, lines, byte histogram and entropy.
 
-use super::common::{self, Destination, End, ReportArgs};
+use super::destination::Destination;
+use super::end::End;
 use super::engine::EngineArgs;
 use super::mill::Share;
+use super::one_job;
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::stats::{stats_schema, Histogram, StatsJob, StatsRows, HEADER};
@@ -150,7 +153,7 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
         (false, StatsRows::Text) => &mut headed,
         (false, _) => headed.output,
     };
-    let mut ended = common::run(
+    let mut ended = one_job::run(
         &args.engine.mill(args.source.sorted())?,
         source,
         Arc::clone(&job),

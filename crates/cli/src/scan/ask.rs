@@ -1,9 +1,10 @@
 //! The search that the command line asks for: its job and its files.
 
+use super::args::ScanArgs;
+use super::loaded::Loaded;
 use super::patterns::Patterns;
 use super::refusal::Refusal;
-use super::set::Loaded;
-use super::{sweep, ScanArgs};
+use super::sweep;
 use crate::objects::any_url;
 use crate::progress::Estimate;
 use gristmill::jobs::scan::ScanJob;

@@ -1,11 +1,20 @@
 //! `scan --rules`: what the rules of rule files find.
 
+mod args;
+
 use super::super::advice;
-use super::super::common::{self, Collected, ReportArgs};
+use super::super::collected::Collected;
+use super::super::end;
+use super::super::messages;
+use super::super::one_job;
 use super::super::report;
+use super::super::report_args::ReportArgs;
+use super::args::ScanArgs;
+use super::loaded::Loaded;
 use super::patterns::PatternArgs;
-use super::set::Loaded;
-use super::{search, Refusal, ScanArgs};
+use super::refusal::Refusal;
+use super::search;
+pub use args::{RuleArgs, LINES};
 use gristmill::jobs::sweep::findings::{
     finding_schema, sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
@@ -15,122 +24,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// The flags of `scan` that mean nothing where whole files are searched, as bytes: they say how lines are searched and
-/// shown.
-pub const LINES: [&str; 40] = [
-    "after_context",
-    "before_context",
-    "binary",
-    "byte_offset",
-    "column",
-    "context",
-    "context_separator",
-    "count_matches",
-    "crlf",
-    "dfa_size_limit",
-    "field_context_separator",
-    "field_match_separator",
-    "files",
-    "files_without_match",
-    "heading",
-    "include_zero",
-    "invert_match",
-    "line_number",
-    "line_regexp",
-    "max_columns",
-    "max_columns_preview",
-    "max_count",
-    "max_line",
-    "max_multiline",
-    "multiline",
-    "multiline_dotall",
-    "no_context_separator",
-    "no_line_number",
-    "no_unicode",
-    "only_matching",
-    "passthru",
-    "record",
-    "replace",
-    "smart_case",
-    "table_size",
-    "text",
-    "trim",
-    "type_list",
-    "vimgrep",
-    "word_regexp",
-];
-
-/// The flags that are for patterns, and mean nothing with rules.
-const PATTERNS: [&str; 4] = ["all", "context_bytes", "no_filename", "with_filename"];
-
-/// Flags about rules.
-#[derive(Debug, Clone, clap::Args)]
-pub struct RuleArgs {
-    /// Show what the rules of this file find: gitleaks' TOML if its name ends with .toml, and else a list, each line of
-    /// which is a name, a tab and a regex. May be given several times, and with -e and -f, whose patterns are rules, too,
-    /// with the pattern as name.
-    ///
-    /// Whole files are searched, as bytes. The exit code is 0 with findings, 1 without, and 2 after an error. Secrets are
-    /// not shown. docs/rules.md says what rule files hold, and what findings show.
-    #[arg(long, value_name = "FILE", conflicts_with_all = LINES, conflicts_with_all = PATTERNS)]
-    rules: Vec<PathBuf>,
-
-    /// Show secrets whole.
-    #[arg(long, requires = "judged")]
-    show_secrets: bool,
-
-    /// Print findings as a SARIF 2.1.0 log, which also tells the files that could not be searched. With --json they are
-    /// JSON Lines.
-    #[arg(
-        long,
-        requires = "judged",
-        conflicts_with = "quiet",
-        overrides_with_all = ["count", "files_with_matches", "json"]
-    )]
-    sarif: bool,
-}
-
-impl RuleArgs {
-    /// The flag that says how findings are shown, if one is given.
-    pub fn shown(&self) -> Option<&'static str> {
-        match (self.show_secrets, self.sarif) {
-            (true, _) => Some("--show-secrets"),
-            (_, true) => Some("--sarif"),
-            _ => None,
-        }
-    }
-
-    /// Whether rule files are given.
-    pub fn are_given(&self) -> bool {
-        !self.rules.is_empty()
-    }
-
-    /// Whether findings are a SARIF log.
-    pub fn is_sarif(&self) -> bool {
-        self.sarif
-    }
-}
-
-impl ScanArgs {
-    pub(super) fn findings_report(&self) -> FindingsReport {
-        match () {
-            () if self.quiet => FindingsReport::Quiet,
-            () if self.count => FindingsReport::Count,
-            () if self.files_with_matches => FindingsReport::Paths,
-            () => FindingsReport::Each,
-        }
-    }
-
-    pub(super) fn findings_format(&self) -> Format {
-        match () {
-            () if self.format.is_table() => Format::Table,
-            () if self.rules.sarif => Format::Sarif,
-            () if self.json => Format::Json,
-            () => Format::Text,
-        }
-    }
-}
 
 /// The rules of all files, and behind them the patterns of -e and -f, which are read as `settings` say.
 ///
@@ -297,11 +190,11 @@ pub fn find(
         ..args.ends.clone()
     };
     let estimate = estimate.filter(|_| countable);
-    let mut ended = common::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
+    let mut ended = one_job::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
     let mut notices = notices(&collected);
     for failed in failures(&job, &findings) {
         ended.failed = true;
-        common::complain(&failed.text);
+        messages::complain(&failed.text);
         notices.push(failed);
     }
     let searched = ended.report.files + ended.report.failures;
@@ -313,7 +206,7 @@ pub fn find(
     if format == Format::Sarif {
         let successful = !ended.failed && !ended.interrupted;
         let tail = sarif_tail(successful, code, &notices);
-        common::write_last(output, &destination, &tail, &mut ended);
+        end::write_last(output, &destination, &tail, &mut ended);
     }
     rows.finish(b"", &mut ended);
     if args.ends.stats {
@@ -371,6 +264,3 @@ pub fn notices(collected: &Collected) -> Vec<Notice> {
     }
     notices
 }
-
-#[cfg(test)]
-mod tests;

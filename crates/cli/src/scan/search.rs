@@ -1,14 +1,16 @@
 //! The run of a search: its rows, its totals, and how it ends.
 
+use super::args::ScanArgs;
 use super::ask::{Asked, Job};
-use super::set::Loaded;
+use super::loaded::Loaded;
 use super::streams::KEPT_BACK;
-use super::ScanArgs;
 use crate::advice;
-use crate::common::{self, ReportArgs};
+use crate::messages;
 use crate::mill::Limits;
+use crate::one_job;
 use crate::progress::Estimate;
 use crate::report;
+use crate::report_args::ReportArgs;
 use gristmill::jobs::scan::{ScanJob, ScanTotals, Separated};
 use gristmill::jobs::sweep::SweepJob;
 use gristmill::mill::Mill;
@@ -199,7 +201,7 @@ fn search<J: Search + 'static>(
         rows: destination,
         ..args.ends.clone()
     };
-    let mut ended = common::run(
+    let mut ended = one_job::run(
         mill,
         asked.source,
         Arc::clone(&job),
@@ -209,7 +211,7 @@ fn search<J: Search + 'static>(
     )?;
     for failed in job.take_failures() {
         ended.failed = true;
-        common::complain(&failed);
+        messages::complain(&failed);
     }
     let searched = ended.report.files + ended.report.failures;
     if asked.default_directory && searched == 0 && !ended.interrupted {
