@@ -10,6 +10,7 @@
 
 mod choice;
 mod class;
+mod error;
 mod few;
 mod filter;
 #[allow(unsafe_code)]
@@ -22,37 +23,18 @@ mod probe;
 mod rarity;
 mod saved;
 mod store;
+mod window;
 
-use class::{Class, Shape};
+use class::Class;
 use few::Few;
 use gate::{Gate, FURTHEST, ROUND_WORDS};
 use plan::Part;
 use std::ops::Range;
 use store::Store;
+use window::Shape;
+
+pub use error::BuildError;
 pub(crate) use store::Stored;
-
-/// Why a set could not be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The pattern with this number is empty: it would occur everywhere.
-    Empty(u32),
-    /// More patterns, or more bytes of them, than 32-bit numbers can name.
-    TooMany,
-}
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Empty(number) => {
-                write!(f, "pattern {number} is empty, so it would occur everywhere")
-            }
-            Self::TooMany => f.write_str("the set has more patterns than 32-bit numbers can name"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// A set of byte strings, prepared for finding all their occurrences.
 pub struct Literals {

@@ -1,6 +1,6 @@
 //! The bytes of all patterns, one after the other.
 
-use super::BuildError;
+use super::error::BuildError;
 use crate::saved::{Section, SetError, Table};
 use std::ops::Range;
 

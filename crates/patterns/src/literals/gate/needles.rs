@@ -6,7 +6,7 @@
 
 use super::super::rarity::{Chosen, Kinds, Rates};
 use super::super::store::Store;
-use super::{starts, Sets, FURTHEST, LEAST, MOST_FIRST, PLACES};
+use super::tables::{starts, Sets, FURTHEST, LEAST, MOST_FIRST, PLACES};
 use std::collections::HashMap;
 
 /// Cycles for a place of text that the tables leave which are looked up first, and for one that all leave.
