@@ -25,6 +25,7 @@ mod saved;
 mod store;
 mod window;
 
+use crate::compare::stands_at;
 use class::Class;
 use few::Few;
 use gate::{Gate, FURTHEST, ROUND_WORDS};
@@ -259,12 +260,7 @@ impl Literals {
     /// Whether pattern `number` occurs in `text` with its first byte at `start`; not if there is none, or no such place.
     pub fn stands_at(&self, number: u32, text: &[u8], start: usize) -> bool {
         let pattern = self.pattern(number);
-        let here = text.get(start..start.saturating_add(pattern.len()));
-        here.is_some_and(|here| match self.folds() {
-            _ if pattern.is_empty() => false,
-            true => here.eq_ignore_ascii_case(pattern),
-            false => here == pattern,
-        })
+        !pattern.is_empty() && stands_at(text, start, pattern, self.folds())
     }
 
     /// Bytes of pattern `number`, or 0 if there is none.
