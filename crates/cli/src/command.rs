@@ -1,19 +1,10 @@
 //! The commands with their flags, one definition from which parser, help, manual page and completions are made.
 
-use super::compile;
-use super::diff;
-use super::digest;
-use super::doctor;
-use super::dupes;
-use super::examples;
-use super::ingest;
-use super::mill::MillArgs;
-use super::program;
-use super::replay;
-use super::run;
-use super::scan;
-use super::selftest;
-use super::stats;
+use super::mill::args::MillArgs;
+use super::{
+    compile, diff, digest, doctor, dupes, examples, ingest, program, replay, run, scan, selftest,
+    stats,
+};
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in

@@ -3,9 +3,8 @@
 use super::destination::Destination;
 use super::end::End;
 use super::engine::EngineArgs;
-use super::manifest;
-use super::messages;
 use super::rows::{Format, RowsArgs};
+use super::{manifest, messages};
 use gristmill::manifest::{
     difference_schema, Change, Counts, Diff, Difference, Head, Manifest, Names,
 };

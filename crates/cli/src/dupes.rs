@@ -1,9 +1,8 @@
 //! `gristmill dupes`: files with the same content.
 
 use super::engine::EngineArgs;
-use super::manifest;
-use super::messages;
 use super::rows::{Format, RowsArgs};
+use super::{manifest, messages};
 use gristmill::jobs::digest::{Algorithm, Chunking};
 use gristmill::manifest::{duplicate_schema, Duplicates, Group, Head, Manifest, SameSizes};
 use gristmill::source::{is_url, shown_name};

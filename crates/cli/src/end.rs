@@ -3,34 +3,9 @@
 use super::destination::Destination;
 use super::messages::complain;
 use super::signals;
-use gristmill::mill::RunReport;
 use gristmill::source;
 use std::io::{self, Write};
-use std::ops::{Deref, DerefMut};
 use std::process::ExitCode;
-
-/// How a command ended, apart from its own answer.
-#[derive(Debug)]
-pub struct Ended {
-    /// The run's report.
-    pub report: RunReport,
-    /// How its only job ended.
-    pub end: End,
-}
-
-impl Deref for Ended {
-    type Target = End;
-
-    fn deref(&self) -> &End {
-        &self.end
-    }
-}
-
-impl DerefMut for Ended {
-    fn deref_mut(&mut self) -> &mut End {
-        &mut self.end
-    }
-}
 
 /// How a job of a run ended, apart from its own answer.
 #[derive(Debug, Clone, Copy)]

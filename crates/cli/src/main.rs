@@ -1,8 +1,8 @@
 //! The command-line tool. Each command has a file; `command` lists them, and makes parser, help, manual page and
-//! completions from their flags. They share flags (`sources`, `select`, `engine`, `report_args`, `size`), how a run goes
-//! (`one_job`, `session`, `signals`, `progress`, `end`), where its rows go (`rows`, `destination`, `outputs`, `stdout`),
-//! what is said beside them (`messages`, `advice`, `report`, `collected`), and `manifest`, `objects`, `letters`,
-//! `examples` and `manual`.
+//! completions from their flags. They share flags (`sources`, `select`, `engine`, `report_args`, `size`, `given`), how a
+//! run goes (`one_job`, `session`, `signals`, `progress`, `end`), where its rows go (`rows`, `destination`, `outputs`,
+//! `stdout`), what is said beside them (`messages`, `advice`, `report`, `collected`), and `manifest`, `objects`,
+//! `letters`, `examples` and `manual`.
 //!
 //! A flag is defined in its command's file, or beside those that commands share.
 
@@ -20,6 +20,7 @@ mod dupes;
 mod end;
 mod engine;
 mod examples;
+mod given;
 mod ingest;
 mod letters;
 mod manifest;
@@ -67,7 +68,7 @@ fn raise_descriptor_limit() {
 /// Runs the tool with the arguments of the process.
 fn main() -> ExitCode {
     raise_descriptor_limit();
-    let (arguments, jobs) = mill::split(std::env::args_os());
+    let (arguments, jobs) = mill::parse::split(std::env::args_os());
     let parsed = definition().try_get_matches_from(&arguments);
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());

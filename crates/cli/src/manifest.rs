@@ -4,12 +4,11 @@ use super::collected::Collected;
 use super::destination::Destination;
 use super::end::{self, End};
 use super::engine::EngineArgs;
-use super::messages;
-use super::mill::{Limits, Share};
+use super::mill::share::{Limits, Share};
 use super::objects::stores;
-use super::one_job;
 use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
+use super::{messages, one_job};
 use gristmill::decode::Decode;
 use gristmill::jobs::digest::{
     write_unread, Algorithms, Chunking, DigestJob, Several, MOST_CHUNKS,
@@ -232,8 +231,7 @@ pub fn read_now(
         ..ReportArgs::default()
     };
     let mut gather = Gather::new(head.clone()).sharing(sharing);
-    let ended = one_job::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
-    let mut end = ended.end;
+    let (_, mut end) = one_job::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
     let failed = |error: std::io::Error| format!("the files that were read: {error}");
     gather
         .write_all(&unlisted(&collected, &head))

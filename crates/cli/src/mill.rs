@@ -1,19 +1,19 @@
 //! `gristmill mill`: several commands over files that are read once.
 
-mod args;
+pub mod args;
 mod file;
-mod parse;
-mod share;
+pub mod parse;
+pub mod share;
 
 use crate::command::{definition, Cli, Command};
 use crate::messages;
 use crate::rows::RowsArgs;
-pub use args::MillArgs;
+use args::MillArgs;
 use clap::FromArgMatches;
 use gristmill::decode::Decode;
 use gristmill::mill::MAX_JOBS;
-pub use parse::{split, Written};
-pub use share::{complain, Limits, Share};
+use parse::Written;
+use share::Share;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

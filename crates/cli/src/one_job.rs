@@ -1,19 +1,19 @@
 //! Runs one job over its files, as most commands do. Several jobs are run by `mill::share`.
 
-use super::advice;
-use super::end::Ended;
+use super::end::End;
 use super::messages::tell_interrupted;
 use super::progress::Estimate;
-use super::report;
 use super::report_args::ReportArgs;
 use super::session::Session;
+use super::{advice, report};
 use gristmill::jobs::Job;
 use gristmill::mill::{FileError, Mill, RunReport};
 use gristmill::source::Source;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// Runs a job. A signal ends it early, progress is shown, and failures are reported.
+/// Runs a job. A signal ends it early, progress is shown, and failures are reported. Returns the run's report, and how
+/// the job ended.
 ///
 /// # Errors
 /// A message, if the run cannot start.
@@ -24,7 +24,7 @@ pub fn run<J: Job + 'static>(
     output: &mut dyn Write,
     args: &ReportArgs,
     estimate: Option<Estimate>,
-) -> Result<Ended, String> {
+) -> Result<(RunReport, End), String> {
     let stats = |report: &RunReport| args.stats.then(|| report::text(report));
     run_and_tell(mill, source, job, output, args, estimate, stats)
 }
@@ -41,7 +41,7 @@ pub fn run_and_tell<J: Job + 'static>(
     args: &ReportArgs,
     estimate: Option<Estimate>,
     tell: impl FnOnce(&RunReport) -> Option<String>,
-) -> Result<Ended, String> {
+) -> Result<(RunReport, End), String> {
     let collected = args.collected.clone();
     let also = move |error: &FileError| {
         if let Some(collected) = &collected {
@@ -69,5 +69,5 @@ pub fn run_and_tell<J: Job + 'static>(
     if end.interrupted && !end.lost && !args.rows.is_file {
         tell_interrupted();
     }
-    Ok(Ended { report, end })
+    Ok((report, end))
 }

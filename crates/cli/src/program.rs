@@ -1,9 +1,7 @@
 //! `gristmill asm`, `disasm` and `verify`: programs as text, programs as bytes, and the verifier's verdicts.
 
-use super::advice;
-use super::messages;
 use super::outputs::{self, Replaces};
-use super::stdout;
+use super::{advice, messages, stdout};
 use gristmill::bounded;
 use gristmill::megakernel::vir0::{self, container, disasm, verify, Limits};
 use gristmill::program::{Loader, ProgramError, MAX_PROGRAM_BYTES};

@@ -1,10 +1,7 @@
 //! `gristmill replay`: runs a recorded run again, and compares its results word by word.
 
-use super::advice;
 use super::engine::{workers, BackendArgs};
-use super::messages;
-use super::signals;
-use super::stdout;
+use super::{advice, messages, signals, stdout};
 use gristmill::megakernel::protocol::opcode;
 use gristmill::megakernel::RingLogReader;
 use gristmill::replay::{Replay, SlotName};

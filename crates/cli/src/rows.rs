@@ -6,10 +6,9 @@
 
 use super::destination::Destination;
 use super::end::{self, End};
-use super::messages;
 use super::outputs::{self, NewFile, Replaces};
 use super::signals::Output;
-use super::stdout;
+use super::{messages, stdout};
 use clap::ValueEnum;
 use gristmill::manifest::{Head, ManifestFormat, ManifestWriter};
 use gristmill::rows::{Schema, TableWriter};

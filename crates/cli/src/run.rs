@@ -1,17 +1,14 @@
 //! `gristmill run`: a VIR0 program over files.
 
-use super::advice;
 use super::destination::Destination;
 use super::end::End;
 use super::engine::EngineArgs;
-use super::messages;
-use super::mill::Share;
-use super::one_job;
+use super::mill::share::Share;
 use super::program::{refuse, IncludeArgs};
 use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
-use super::stdout;
+use super::{advice, messages, one_job, stdout};
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::mill::Task;
 use gristmill::program::Program;
@@ -124,7 +121,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     } else {
         &mut output
     };
-    let mut ended = one_job::run(
+    let (_, mut end) = one_job::run(
         &args.engine.mill(args.source.sorted())?,
         source,
         Arc::clone(&job),
@@ -132,8 +129,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         &report,
         args.source.estimate(),
     )?;
-    output.finish(&args.last(&job, format), &mut ended);
-    Ok(ended.code(0))
+    output.finish(&args.last(&job, format), &mut end);
+    Ok(end.code(0))
 }
 
 impl RunArgs {
@@ -291,7 +288,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
             chunk_size: Some(size.next_multiple_of(4096)),
             ..args.engine.clone()
         };
-        let ended = one_job::run(
+        let (_, end) = one_job::run(
             &engine.mill(args.source.sorted())?,
             args.source.source()?,
             Arc::clone(&job),
@@ -299,10 +296,10 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
             &args.report,
             args.source.estimate(),
         )?;
-        if ended.interrupted {
-            return Ok(ended.code(0));
+        if end.interrupted {
+            return Ok(end.code(0));
         }
-        if ended.failed {
+        if end.failed {
             worst = 2;
         }
         let sums = job.sums();

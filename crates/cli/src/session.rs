@@ -1,6 +1,5 @@
 //! A run that is about to begin: what it writes, how signals end it, and where its errors go.
 
-use super::advice;
 use super::destination::Destination;
 use super::end::End;
 use super::messages::complain;
@@ -8,7 +7,7 @@ use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report_args::ReportArgs;
 use super::signals::{self, Output};
-use super::stdout;
+use super::{advice, stdout};
 use gristmill::megakernel::log::MAGIC;
 use gristmill::mill::{Control, FileError, FileErrorKind};
 use gristmill::source::{self, FileId, Source};

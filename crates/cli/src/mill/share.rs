@@ -1,15 +1,13 @@
 //! What a command does in a run that it shares with others, and that run.
 
-use crate::advice;
 use crate::collected::Collected;
 use crate::destination::Destination;
 use crate::end::End;
 use crate::engine::EngineArgs;
-use crate::messages;
 use crate::progress::Estimate;
-use crate::report;
 use crate::report_args::ReportArgs;
 use crate::session::Session;
+use crate::{advice, messages, report};
 use gristmill::decode::Decode;
 use gristmill::mill::{FileError, Mill, Task};
 use gristmill::source::Source;

@@ -7,8 +7,8 @@ use super::output::OutputArgs;
 use super::patterns::{PatternArgs, Patterns};
 use super::reading::ReadingArgs;
 use super::refusal::Refusal;
-use super::rules::RuleArgs;
-use super::set::SetArgs;
+use super::rules::args::RuleArgs;
+use super::set::args::SetArgs;
 use super::streams::stdin_is_readable;
 use super::walk::WalkArgs;
 use crate::advice;
@@ -302,7 +302,7 @@ impl ScanArgs {
     /// # Errors
     /// A message, if the flags ask for rows that have no such format.
     pub(super) fn with_format(&self) -> Result<Self, String> {
-        let sarif = self.rules.is_sarif().then_some(("--sarif", Format::Text));
+        let sarif = self.rules.sarif.then_some(("--sarif", Format::Text));
         let json = self.json.then_some(("--json", Format::Jsonl));
         let format = self.rows_to.format(sarif.or(json))?;
         let refused = [

@@ -23,6 +23,11 @@ pub enum Job {
 /// A scan as the command line asks for it.
 pub struct Asked {
     pub job: Job,
+    pub over: Asking,
+}
+
+/// What is searched, whatever for.
+pub struct Asking {
     pub source: Box<dyn Source>,
     pub estimate: Option<Estimate>,
     /// Whether ripgrep would search with one thread.
@@ -76,13 +81,13 @@ impl ScanArgs {
             && !any_url(&paths)
             && !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
-        Ok(Asked {
-            job,
+        let over = Asking {
             source,
             estimate: estimate.filter(|_| countable),
             one_thread,
             default_directory,
             loaded: None,
-        })
+        };
+        Ok(Asked { job, over })
     }
 }

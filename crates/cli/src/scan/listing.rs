@@ -1,8 +1,6 @@
 //! `scan --files` and `scan --type-list`, which search nothing.
 
-use super::super::messages;
-use super::super::signals;
-use super::super::stdout;
+use super::super::{messages, signals, stdout};
 use super::args::ScanArgs;
 use gristmill::source::{FileTypes, Item, Source};
 use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};

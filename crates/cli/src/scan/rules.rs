@@ -1,20 +1,15 @@
 //! `scan --rules`: what the rules of rule files find.
 
-mod args;
+pub(super) mod args;
 
-use super::super::advice;
 use super::super::collected::Collected;
-use super::super::end;
-use super::super::messages;
-use super::super::one_job;
-use super::super::report;
 use super::super::report_args::ReportArgs;
+use super::super::{advice, end, messages, one_job, report};
 use super::args::ScanArgs;
 use super::loaded::Loaded;
 use super::patterns::PatternArgs;
 use super::refusal::Refusal;
 use super::search;
-pub use args::{RuleArgs, LINES};
 use gristmill::jobs::sweep::findings::{
     finding_schema, sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
@@ -190,37 +185,37 @@ pub fn find(
         ..args.ends.clone()
     };
     let estimate = estimate.filter(|_| countable);
-    let mut ended = one_job::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
+    let (ran, mut end) = one_job::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
     let mut notices = notices(&collected);
     for failed in failures(&job, &findings) {
-        ended.failed = true;
+        end.failed = true;
         messages::complain(&failed.text);
         notices.push(failed);
     }
-    let searched = ended.report.files + ended.report.failures;
-    if default_directory && searched == 0 && !ended.interrupted {
-        ended.failed = true;
+    let searched = ran.files + ran.failures;
+    if default_directory && searched == 0 && !end.interrupted {
+        end.failed = true;
         ends.complain(search::NOTHING_SEARCHED);
     }
-    let code = ended.number(u8::from(findings.found() == 0));
+    let code = end.number(u8::from(findings.found() == 0));
     if format == Format::Sarif {
-        let successful = !ended.failed && !ended.interrupted;
+        let successful = !end.failed && !end.interrupted;
         let tail = sarif_tail(successful, code, &notices);
-        end::write_last(output, &destination, &tail, &mut ended);
+        end::write_last(output, &destination, &tail, &mut end);
     }
-    rows.finish(b"", &mut ended);
+    rows.finish(b"", &mut end);
     if args.ends.stats {
-        let mut text = report::text(&ended.report);
+        let mut text = report::text(&ran);
         text += &search::plan(&*job, loaded);
         let (found, files) = (findings.found(), findings.files());
         text += &report::line("findings", &format!("{found} in {files} files"));
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(text.as_bytes());
     }
-    if args.quiet && findings.found() > 0 && !ended.interrupted {
+    if args.quiet && findings.found() > 0 && !end.interrupted {
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(ended.code(u8::from(findings.found() == 0)))
+    Ok(end.code(u8::from(findings.found() == 0)))
 }
 
 /// Why the rules cannot be searched for.

@@ -4,10 +4,8 @@ pub(super) mod args;
 
 use super::args::ScanArgs;
 use super::ask::Job;
-use super::loaded;
 use super::refusal::Refusal;
-use super::{rules, search, sweep};
-pub use args::SetArgs;
+use super::{loaded, rules, search, sweep};
 use gristmill::jobs::sweep::{occurrence_schema, SweepJob};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +30,6 @@ pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
     let job = sweep::settings(&args, &paths).set(set).build();
     let job = job.map_err(|error| Refusal::Line(error.to_string()))?;
     let mut asked = args.ask(Job::Sweep(Box::new(job)), paths, default_directory)?;
-    asked.loaded = Some(loaded);
+    asked.over.loaded = Some(loaded);
     search::run(&args, asked, started).map_err(Refusal::Line)
 }

@@ -9,7 +9,7 @@ use crate::collected::Collected;
 use crate::destination::Destination;
 use crate::end::{self, End};
 use crate::messages;
-use crate::mill::{complain, Limits, Share};
+use crate::mill::share::{complain, Limits, Share};
 use crate::rows::{Rows, RowsArgs};
 use gristmill::jobs::sweep::findings::{
     finding_schema, sarif_tail, Findings, FindingsReport, Format, SarifWriter,

@@ -91,11 +91,6 @@ impl RuleArgs {
     pub fn are_given(&self) -> bool {
         !self.rules.is_empty()
     }
-
-    /// Whether findings are a SARIF log.
-    pub fn is_sarif(&self) -> bool {
-        self.sarif
-    }
 }
 
 #[cfg(test)]

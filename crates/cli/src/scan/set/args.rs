@@ -1,6 +1,6 @@
 //! Flags about compiled sets.
 
-use super::super::rules::LINES;
+use super::super::rules::args::LINES;
 use std::path::PathBuf;
 
 /// The flags that say how patterns are read: a set says that itself.
