@@ -1,9 +1,10 @@
 //! `gristmill diff`: two manifests, or a manifest and files that are read now.
 
-use super::common::{self, Destination, End};
+use super::destination::Destination;
+use super::end::End;
 use super::engine::EngineArgs;
-use super::manifest;
 use super::rows::{Format, RowsArgs};
+use super::{manifest, messages};
 use gristmill::manifest::{
     difference_schema, Change, Counts, Diff, Difference, Head, Manifest, Names,
 };
@@ -68,7 +69,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
         }
     };
     if !end.whole {
-        common::complain("the files were not all read, so that nothing is compared");
+        messages::complain("the files were not all read, so that nothing is compared");
         return Ok(end.code(2));
     }
     let names = Names {
@@ -91,7 +92,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     };
     manifest::write(rows, diff.iter(), row, last.as_bytes(), &mut end);
     if diff.has_no_name_in_common() {
-        common::complain(
+        messages::complain(
             "no path is in both: if they were named by different paths, give these with --strip-prefix",
         );
     }
@@ -124,7 +125,7 @@ fn text(difference: &Difference<'_>, out: &mut Vec<u8>) {
     }
     if let Some(reason) = difference.reason() {
         out.extend(b": ");
-        out.extend(common::escaped(reason).as_bytes());
+        out.extend(messages::escaped(reason).as_bytes());
     }
     out.push(b'\n');
 }

@@ -1,9 +1,8 @@
 //! `gristmill dupes`: files with the same content.
 
-use super::common;
 use super::engine::EngineArgs;
-use super::manifest;
 use super::rows::{Format, RowsArgs};
+use super::{manifest, messages};
 use gristmill::jobs::digest::{Algorithm, Chunking};
 use gristmill::manifest::{duplicate_schema, Duplicates, Group, Head, Manifest, SameSizes};
 use gristmill::source::{is_url, shown_name};
@@ -79,7 +78,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
         }
     };
     if !end.whole {
-        common::complain("the files were not all read, so that nothing is told");
+        messages::complain("the files were not all read, so that nothing is told");
         return Ok(end.code(2));
     }
     let dupes = Duplicates::new(&manifest, args.empty);

@@ -1,10 +1,14 @@
 //! Manifests: what `digest --manifest` writes, and how `diff` and `dupes` come by one.
 
-use super::common::{self, Collected, Destination, End, ReportArgs};
+use super::collected::Collected;
+use super::destination::Destination;
+use super::end::{self, End};
 use super::engine::EngineArgs;
-use super::mill::{Limits, Share};
+use super::mill::share::{Limits, Share};
 use super::objects::stores;
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
+use super::{messages, one_job};
 use gristmill::decode::Decode;
 use gristmill::jobs::digest::{
     write_unread, Algorithms, Chunking, DigestJob, Several, MOST_CHUNKS,
@@ -96,7 +100,7 @@ impl ManifestOutput {
     pub fn finish(mut self, end: &mut End) {
         let last = unlisted(&self.unlisted, &self.head);
         let to = self.rows.destination();
-        common::write_last(&mut self.rows, &to, &last, end);
+        end::write_last(&mut self.rows, &to, &last, end);
         tell_of_files(&self.job, "; its row says so", "and its row has none", end);
         self.rows.finish(b"", end);
     }
@@ -121,11 +125,11 @@ fn tell_of_files(job: &DigestJob, changed: &str, uncut: &str, end: &mut End) {
 /// Says something of several files.
 fn tell(several: &Several, what: &str) {
     for path in &several.first {
-        common::complain(&format!("{}: {what}", path.display()));
+        messages::complain(&format!("{}: {what}", path.display()));
     }
     let more = several.count - several.first.len() as u64;
     if more > 0 {
-        common::complain(&format!("{more} files more: {what}"));
+        messages::complain(&format!("{more} files more: {what}"));
     }
 }
 
@@ -139,7 +143,7 @@ fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
         }
     }
     if more > 0 {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{more} directories more could not be listed, and have no row in the manifest"
         ));
     }
@@ -227,8 +231,7 @@ pub fn read_now(
         ..ReportArgs::default()
     };
     let mut gather = Gather::new(head.clone()).sharing(sharing);
-    let ended = common::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
-    let mut end = ended.end;
+    let (_, mut end) = one_job::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
     let failed = |error: std::io::Error| format!("the files that were read: {error}");
     gather
         .write_all(&unlisted(&collected, &head))
@@ -253,12 +256,12 @@ pub fn write<T>(
             let written = rows.write_all(&bytes);
             bytes.clear();
             if written.is_err() {
-                common::note_last(&to, written, end);
+                end::note_last(&to, written, end);
                 break;
             }
         }
     }
-    common::write_last(&mut rows, &to, &bytes, end);
+    end::write_last(&mut rows, &to, &bytes, end);
     rows.finish(last, end);
 }
 

@@ -1,9 +1,7 @@
 //! `gristmill replay`: runs a recorded run again, and compares its results word by word.
 
-use super::advice;
-use super::common;
 use super::engine::{workers, BackendArgs};
-use super::signals;
+use super::{advice, messages, signals, stdout};
 use gristmill::megakernel::protocol::opcode;
 use gristmill::megakernel::RingLogReader;
 use gristmill::replay::{Replay, SlotName};
@@ -62,17 +60,17 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         .run(&mut log)
         .map_err(|error| format!("{shown}: {}", advice::kernel(&error)))?;
     for lost in &report.told {
-        common::complain(&lost.to_string());
+        messages::complain(&lost.to_string());
     }
     if report.lost > 0 {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{} of {} slots could not be replayed: their bytes are not what was recorded",
             report.lost,
             log.slots()
         ));
     }
     if let Some(damage) = &report.damage {
-        common::complain(&told(damage.clone()));
+        messages::complain(&told(damage.clone()));
     }
     let mut rows = String::new();
     if let Some((slot, difference)) = &report.first {
@@ -93,7 +91,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         differing => format!("different: {differing} of {slots} slots"),
     };
     if read == 0 && report.damage.is_none() && !report.stopped {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{shown}: the log holds no slots, so that there is nothing to compare; record a run that reads something"
         ));
     }
@@ -106,9 +104,9 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     if args.quiet && report.differing == 0 {
         rows.clear();
     }
-    common::written(common::stdout()?.write_all(rows.as_bytes()))?;
+    stdout::written(stdout::open()?.write_all(rows.as_bytes()))?;
     if report.stopped {
-        common::tell_interrupted();
+        messages::tell_interrupted();
         return Ok(ExitCode::from(signals::code().unwrap_or(130)));
     }
     Ok(ExitCode::from(if !report.is_whole() || slots == 0 {

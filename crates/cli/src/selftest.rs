@@ -1,7 +1,7 @@
 //! `gristmill selftest`: whether a back end on this machine conforms to the protocol.
 
-use super::common;
 use super::engine::BackendArgs;
+use super::stdout;
 use gristmill::megakernel::backend::SelectedBackend;
 use gristmill_conformance::{CaseResult, Summary, Verdict};
 use serde_json::{json, Value};
@@ -40,7 +40,7 @@ pub struct SelftestArgs {
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     let SelectedBackend { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);
-    let mut output = common::stdout()?;
+    let mut output = stdout::open()?;
     let mut cases: Vec<Value> = Vec::new();
     let mut written = Ok(());
     if !args.json && !args.quiet {
@@ -89,7 +89,7 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
             )
         }
     });
-    common::written(written)?;
+    stdout::written(written)?;
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 

@@ -23,7 +23,7 @@
 //! | `shutdown` | shutdown returns, whatever is in flight; what was not run stays unrun |
 //!
 //! A case is a function and a line in its module's table. It reports what it ran, or what was different. `setup` says
-//! how a case launches its kernel, and `world` has the operations that cases perform on it; `shipped` has the programs.
+//! how a case launches its kernel, and `case` what it is, `world` has the operations that cases perform on it; `shipped` has the programs.
 //! `wait` bounds every wait ([`LIMIT`]), so a kernel that does not answer makes its case fail rather than hang. All
 //! random inputs are derived from one seed.
 
@@ -33,7 +33,7 @@
 macro_rules! ensure {
     ($holds:expr, $($what:tt)+) => {
         if !$holds {
-            return Err($crate::Stop::Failed(format!($($what)+)));
+            return Err($crate::case::Stop::Failed(format!($($what)+)));
         }
     };
 }
@@ -51,6 +51,7 @@ macro_rules! same {
 }
 
 mod cancel;
+mod case;
 mod fences;
 mod io;
 mod leases;
@@ -70,15 +71,11 @@ mod trees;
 mod wait;
 mod world;
 
-use fastrand::Rng;
+pub use case::LIMIT;
+use case::{Case, Stop, Suite};
 use gristmill_megakernel::Backend;
-use gristmill_protocol::PipelineError;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
-
-/// How long a case waits for one answer of the kernel before it fails. Only time in which no thread of this process
-/// waits for a processor is counted ([`Clock`](gristmill_megakernel::backend::device::Clock)).
-pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,43 +109,6 @@ pub struct Summary {
     /// Cases that could not be run here.
     pub skipped: usize,
 }
-
-/// The context of all cases.
-struct Suite<'a> {
-    backend: &'a dyn Backend,
-    seed: u64,
-}
-
-impl Suite<'_> {
-    /// A case's own stream of random numbers; `salt` keeps the streams of different cases apart.
-    fn numbers(&self, salt: u64) -> Rng {
-        Rng::with_seed(self.seed ^ salt << 48)
-    }
-}
-
-/// The reason why a case ended early.
-enum Stop {
-    Failed(String),
-    Skipped(String),
-}
-
-impl From<PipelineError> for Stop {
-    fn from(error: PipelineError) -> Self {
-        Stop::Failed(error.to_string())
-    }
-}
-
-impl From<gristmill_megakernel::KernelError> for Stop {
-    fn from(error: gristmill_megakernel::KernelError) -> Self {
-        Stop::Failed(error.to_string())
-    }
-}
-
-/// The outcome of a case: what it ran, or why it stopped.
-type Checked = Result<String, Stop>;
-
-/// A case: its name within its theme, and its function.
-type Case = (&'static str, fn(&Suite<'_>) -> Checked);
 
 /// All cases by theme.
 const THEMES: &[(&str, &[Case])] = &[

@@ -1,7 +1,7 @@
 //! Waits for the kernel. Each wait has a bound. Time in which threads of this process wait for a processor does not
 //! count, so a busy machine makes no case fail.
 
-use super::LIMIT;
+use super::case::LIMIT;
 use gristmill_megakernel::backend::device::Clock;
 use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;

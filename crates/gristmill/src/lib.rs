@@ -172,6 +172,7 @@ pub mod manifest;
 pub mod mill;
 pub mod program;
 pub mod replay;
+mod setters;
 pub mod source;
 
 pub use gristmill_ingest as uring;

@@ -11,6 +11,8 @@
 
 #![deny(unsafe_code)]
 
+mod compare;
+mod joining;
 mod lines;
 mod literals;
 mod regexes;

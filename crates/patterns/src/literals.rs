@@ -10,6 +10,7 @@
 
 mod choice;
 mod class;
+mod error;
 mod few;
 mod filter;
 #[allow(unsafe_code)]
@@ -22,37 +23,19 @@ mod probe;
 mod rarity;
 mod saved;
 mod store;
+mod window;
 
-use class::{Class, Shape};
+use crate::compare::stands_at;
+use class::Class;
 use few::Few;
 use gate::{Gate, FURTHEST, ROUND_WORDS};
 use plan::Part;
 use std::ops::Range;
 use store::Store;
+use window::Shape;
+
+pub use error::BuildError;
 pub(crate) use store::Stored;
-
-/// Why a set could not be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The pattern with this number is empty: it would occur everywhere.
-    Empty(u32),
-    /// More patterns, or more bytes of them, than 32-bit numbers can name.
-    TooMany,
-}
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Empty(number) => {
-                write!(f, "pattern {number} is empty, so it would occur everywhere")
-            }
-            Self::TooMany => f.write_str("the set has more patterns than 32-bit numbers can name"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// A set of byte strings, prepared for finding all their occurrences.
 pub struct Literals {
@@ -277,12 +260,7 @@ impl Literals {
     /// Whether pattern `number` occurs in `text` with its first byte at `start`; not if there is none, or no such place.
     pub fn stands_at(&self, number: u32, text: &[u8], start: usize) -> bool {
         let pattern = self.pattern(number);
-        let here = text.get(start..start.saturating_add(pattern.len()));
-        here.is_some_and(|here| match self.folds() {
-            _ if pattern.is_empty() => false,
-            true => here.eq_ignore_ascii_case(pattern),
-            false => here == pattern,
-        })
+        !pattern.is_empty() && stands_at(text, start, pattern, self.folds())
     }
 
     /// Bytes of pattern `number`, or 0 if there is none.

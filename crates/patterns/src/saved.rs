@@ -14,6 +14,10 @@ mod table;
 
 pub use error::SetError;
 pub use fields::{FieldReader, FieldWriter};
-pub use file::{read, FORMAT, MAGIC};
+pub use file::{read, MAGIC};
 pub(crate) use file::{Section, SetReader, SetWriter, Tag};
 pub(crate) use table::Table;
+
+/// The format that is written and read. It changes with whatever gives old sets another meaning: the layout, what is
+/// hashed and how, what is derived from regexes and rules.
+pub const FORMAT: u32 = 2;

@@ -1,7 +1,8 @@
 //! The command line of `gristmill mill`: what stands before the first `+` is for all jobs, and each job is written as its
 //! own command.
 
-use crate::{definition, letters, Cli, Command};
+use crate::command::{definition, Cli, Command};
+use crate::letters;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;

@@ -1,6 +1,17 @@
 //! Sets of bytes.
 
-use super::required::byte_rate;
+/// How often a byte stands at a place of source text, about.
+pub(super) const fn byte_rate(byte: u8) -> f64 {
+    match byte {
+        b' ' | b'\n' => 0.12,
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,
+        b'a'..=b'z' => 0.02,
+        b'A'..=b'Z' | b'0'..=b'9' => 0.008,
+        b'_' | b'.' | b',' | b'"' | b'(' | b')' | b'/' | b'-' | b'=' | b':' | 0 => 0.015,
+        0x21..=0x7e => 0.004,
+        _ => 0.003,
+    }
+}
 
 /// How often each byte stands at a place of source text, about.
 const RATES: [f64; 256] = {

@@ -6,7 +6,8 @@
 
 use super::super::rarity::{Chosen, Kinds, Rates};
 use super::super::store::Store;
-use super::{starts, Sets, FURTHEST, LEAST, MOST_FIRST, PLACES};
+use super::tables::{starts, Sets, FURTHEST, LEAST, MOST_FIRST, PLACES};
+use crate::joining::join;
 use std::collections::HashMap;
 
 /// Cycles for a place of text that the tables leave which are looked up first, and for one that all leave.
@@ -270,44 +271,12 @@ impl Chooser<'_> {
             .into_iter()
             .map(|needle| (needle, self.cost(&needle)))
             .collect();
-        let more = |one: &Costly, other: &Costly| {
-            self.cost(&self.united(&one.0, &other.0)) - one.1 - other.1
+        let unite = |one: &Costly, other: &Costly| {
+            let needle = self.united(&one.0, &other.0);
+            (needle, self.cost(&needle))
         };
-        // For each one the one before with which it becomes least more frequent.
-        let nearest = |sets: &[Costly], number: usize| {
-            let before = sets[..number].iter().enumerate();
-            let before = before.map(|(other, one)| (more(one, &sets[number]), other));
-            before.min_by(|one, other| one.0.total_cmp(&other.0))
-        };
-        let mut pairs: Vec<Option<(f32, usize)>> = (0..sets.len())
-            .map(|number| nearest(&sets, number))
-            .collect();
-        while sets.len() > MOST_SETS {
-            let best = (0..)
-                .zip(&pairs)
-                .filter_map(|(number, pair)| pair.map(|pair| (pair, number)));
-            let Some(((_, one), other)) = best.min_by(|one, other| one.0 .0.total_cmp(&other.0 .0))
-            else {
-                break;
-            };
-            let (gone, _) = sets.swap_remove(other);
-            pairs.swap_remove(other);
-            let needle = self.united(&sets[one].0, &gone);
-            sets[one] = (needle, self.cost(&needle));
-            for number in 0..sets.len() {
-                let stale = [one, other, sets.len()];
-                if stale.contains(&number)
-                    || pairs[number].is_some_and(|pair| stale.contains(&pair.1))
-                {
-                    pairs[number] = nearest(&sets, number);
-                } else if number > one {
-                    let more = more(&sets[one], &sets[number]);
-                    if pairs[number].is_none_or(|pair| more < pair.0) {
-                        pairs[number] = Some((more, one));
-                    }
-                }
-            }
-        }
+        let more = |one: &Costly, other: &Costly| f64::from(unite(one, other).1 - one.1 - other.1);
+        join(&mut sets, MOST_SETS, unite, more, |_, _, _| {});
         sets
     }
 
