@@ -14,6 +14,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -25,6 +26,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most threads that make requests.
 const MOST_THREADS: usize = 8;
+
+/// A list of hosts that need no proxy as one of all names and all addresses, if `*` is in it.
+fn excepting_all(list: &str) -> Option<String> {
+    let mut hosts = list.split(',');
+    let all = hosts.any(|host| host.trim() == "*");
+    all.then(|| "*,0.0.0.0/0,::/0".to_owned())
+}
 
 /// The threads that make requests.
 #[derive(Debug)]
@@ -120,10 +128,21 @@ impl ObjectStores {
     }
 
     /// Timeouts by progress: a request may take as long as bytes come.
-    fn options(&self) -> ClientOptions {
-        ClientOptions::new()
+    fn options(&self, kind: Kind) -> ClientOptions {
+        let options = ClientOptions::new()
             .with_timeout_disabled()
-            .with_read_timeout(READ_TIMEOUT)
+            .with_read_timeout(READ_TIMEOUT);
+        let own = format!("{}PROXY_URL", kind.variables());
+        let mut listed = ["NO_PROXY", "no_proxy"].into_iter();
+        let list = listed.find_map(|name| std::env::var(name).ok());
+        match list.as_deref().and_then(excepting_all) {
+            // The client takes `*` for all names, and for no address. A proxy that is given to it takes the place of those
+            // of the environment, and this one is for no host.
+            Some(all) if self.variable(&own).is_none() => options
+                .with_proxy_url("http://localhost")
+                .with_proxy_excludes(all),
+            _ => options,
+        }
     }
 
     fn retries(&self, kind: Kind) -> RetryConfig {
@@ -187,10 +206,16 @@ impl ObjectStores {
     ) -> object_store::Result<Arc<dyn ObjectStore>> {
         let variables = || {
             let ours = self.variables(kind.variables(), without);
-            ours.map(|(key, _, value)| (key, value))
+            ours.map(|(key, _, value)| {
+                let all = key
+                    .ends_with("_proxy_excludes")
+                    .then(|| excepting_all(value));
+                let value = all.flatten().map_or(Cow::Borrowed(value), Cow::Owned);
+                (key, value)
+            })
         };
         // The variables come last, so that they set timeouts, too.
-        let (options, retry) = (self.options(), self.retries(kind));
+        let (options, retry) = (self.options(kind), self.retries(kind));
         let connector = Connector::default();
         Ok(match kind {
             Kind::S3 => {
@@ -200,7 +225,7 @@ impl ObjectStores {
                     .with_retry(retry);
                 for (key, value) in variables() {
                     if let Ok(key) = key.parse() {
-                        builder = builder.with_config(key, value);
+                        builder = builder.with_config(key, &*value);
                     }
                 }
                 Arc::new(builder.with_bucket_name(bucket).build()?)
@@ -215,7 +240,7 @@ impl ObjectStores {
                 }
                 for (key, value) in variables() {
                     if let Ok(key) = key.parse() {
-                        builder = builder.with_config(key, value);
+                        builder = builder.with_config(key, &*value);
                     }
                 }
                 Arc::new(builder.with_bucket_name(bucket).build()?)
@@ -230,7 +255,7 @@ impl ObjectStores {
                 }
                 for (key, value) in variables() {
                     if let Ok(key) = key.parse() {
-                        builder = builder.with_config(key, value);
+                        builder = builder.with_config(key, &*value);
                     }
                 }
                 Arc::new(builder.with_container_name(bucket).build()?)
@@ -241,7 +266,7 @@ impl ObjectStores {
     /// The client of HTTP servers.
     fn http_client(&self) -> Result<HttpClient, String> {
         let connected = self.http.get_or_init(|| {
-            let options = self.options().with_allow_http(true);
+            let options = self.options(Kind::Http).with_allow_http(true);
             let client = service::connect(&options);
             client.map_err(|error| {
                 let told = describe::set_up(&error, Kind::Http);
@@ -269,7 +294,7 @@ impl ObjectStores {
             client: Some(self.http_client().map_err(told)?),
             authorization,
         };
-        let options = self.options().with_allow_http(true);
+        let options = self.options(Kind::Http).with_allow_http(true);
         let client = connector.connect(&options);
         let client = client.map_err(|error| told(describe::store(&error, Kind::Http)))?;
         let store = HttpBuilder::new()
