@@ -4,7 +4,6 @@
 //! are structures in Thrift's compact protocol, are looked at before.
 
 use super::bounds::{most_of_gzip, most_of_lz4, most_of_snappy, most_of_zstd};
-use super::parquet_read::Sized;
 use crate::error::TableError;
 use flate2::read::MultiGzDecoder;
 use parquet::basic::CompressionCodec;
@@ -23,7 +22,7 @@ const DEEPEST: u8 = 8;
 /// # Errors
 /// A compression that is not read here, and pages that say what cannot be.
 pub fn check(
-    file: &Sized,
+    file: &impl ChunkReader,
     column: &ColumnChunkMetaData,
     start: u64,
     length: u64,
@@ -229,6 +228,7 @@ impl<R: Read> Thrift<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrow::parquet_read::Sized;
     use flate2::write::GzEncoder;
     use parquet::basic::{Compression, Type};
     use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type as Column};
