@@ -70,8 +70,25 @@ fn main() -> ExitCode {
     raise_descriptor_limit();
     let (arguments, jobs) = mill::parse::split(std::env::args_os());
     let parsed = definition().try_get_matches_from(&arguments);
+    let files = match parsed.as_ref().map(clap::ArgMatches::subcommand) {
+        Ok(Some((_, given))) => objects::check_files(given),
+        _ => Ok(()),
+    };
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
+    let cli = parsed.unwrap_or_else(|error| {
+        let error = letters::with_tip(error, &definition());
+        let plain = error.render().to_string();
+        let shown = objects::without_secrets(&plain, &arguments);
+        if shown != plain {
+            common::complain_in_lines(shown.trim_end().trim_start_matches("error: "));
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    });
+    if let Err(error) = files {
+        common::complain(&error);
+        return ExitCode::from(2);
+    }
     // If the vector unit that was asked for is not available, another must not silently replace it.
     if let Err(error) = Level::asked() {
         messages::complain(&error.to_string());

@@ -13,9 +13,9 @@ use gristmill::decode::Decode;
 use gristmill::jobs::digest::{
     write_unread, Algorithms, Chunking, DigestJob, Several, MOST_CHUNKS,
 };
-use gristmill::manifest::{Gather, Head, Manifest};
+use gristmill::manifest::{Gather, Head, Manifest, ManifestErrorKind};
 use gristmill::mill::{FileErrorKind, Task};
-use gristmill::source::{Source, Tree};
+use gristmill::source::{is_url, path_of_url, shown_name, Source, Tree};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -179,11 +179,47 @@ impl Share for ManifestShare {
     }
 }
 
-/// Whether a path that was given is a manifest, and not a file to be read: a regular file with the ending of a format
-/// that manifests have.
-pub fn is_manifest(path: &Path) -> bool {
-    let named = Format::of(path).is_some_and(|format| format != Format::Text);
-    named && path.is_file()
+/// A manifest that was named, or nothing if what was named is to be read: a manifest is a regular file, or an object, with
+/// the ending of a format that manifests have. `sharing` is as [`Gather::sharing`].
+///
+/// # Errors
+/// A message, if it is one, and cannot be read.
+pub fn named(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
+    let shown = shown_name(path);
+    let named = Format::of(&shown).is_some_and(|format| format != Format::Text);
+    match named && (is_url(path) || shown.is_file()) {
+        true => open(path, sharing),
+        false => Ok(None),
+    }
+}
+
+/// The manifest at a path or URL; nothing if a URL is no object, and others lie below it.
+///
+/// # Errors
+/// A message, if it cannot be read.
+pub fn open(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
+    let read = match path_of_url(path) {
+        Some(path) => Manifest::open(&path?, sharing).map(Some),
+        None if is_url(path) => {
+            let file = tempfile::tempfile();
+            let file = file.map_err(|error| {
+                format!(
+                    "{}: a file in {} for the manifest: {error}; name another directory by TMPDIR",
+                    shown_name(path).display(),
+                    std::env::temp_dir().display()
+                )
+            })?;
+            Manifest::fetch(&*stores(), path, file, sharing)
+        }
+        None => Manifest::open(path, sharing).map(Some),
+    };
+    read.map_err(|error| match error.kind {
+        ManifestErrorKind::Keep(_) => format!(
+            "{error}; it is in {}: name another directory by TMPDIR",
+            std::env::temp_dir().display()
+        ),
+        _ => error.to_string(),
+    })
 }
 
 /// How a command ends that has read nothing but manifests.

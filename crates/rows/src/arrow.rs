@@ -1,9 +1,12 @@
 //! Rows as Arrow record batches and as rows again, and what writes and reads files of them.
 
 mod batch;
+mod bounds;
 mod ipc;
 mod layout;
+mod pages;
 mod parquet;
+mod parquet_read;
 mod read;
 mod rows;
 
@@ -11,4 +14,5 @@ pub use batch::{BatchBuilder, Batches};
 pub(crate) use ipc::IpcWriter;
 pub use layout::schema;
 pub(crate) use parquet::ParquetWriter;
-pub(crate) use read::{IpcFile, ParquetFile};
+pub(crate) use parquet_read::ParquetFile;
+pub(crate) use read::IpcFile;

@@ -166,8 +166,8 @@ impl Mill {
         };
         let status = Arc::new(Status::new(control.clone()));
         let descriptors = match crew.alone {
-            true => Descriptors::of_one_file(),
-            false => Descriptors::new(plan.workers),
+            true => Descriptors::of_one_file(Arc::clone(&status)),
+            false => Descriptors::new(plan.workers, Arc::clone(&status)),
         };
         let run = Run::new(config, source, &jobs, status, tokens, slots, descriptors);
         let run = Arc::new(run);
@@ -203,7 +203,6 @@ impl Mill {
             )
         })?;
         run.collector.attach(completions);
-        run.descriptors.attach(kernel.submitter().clone());
         // Feeders begin when they see this.
         run.flights.attach(KernelEnds {
             submitter: kernel.submitter().clone(),
