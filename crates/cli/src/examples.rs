@@ -161,6 +161,9 @@ gristmill doctor logs/a.log
         "\
 # the cases about fences, on worker threads
 gristmill selftest --backend cpu --filter fence
+
+# whether jobs have the same rows on a device as on the processor
+gristmill selftest --backend opencl --filter jobs:
 ",
     ),
     (
