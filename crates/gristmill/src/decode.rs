@@ -106,9 +106,9 @@ impl Decode {
 /// use gristmill::decode::{decompress, Format};
 /// use std::io::Read;
 ///
-/// let cut = [0x1F, 0x8B, 8, 0];
+/// let cut: &[u8] = &[0x1F, 0x8B, 8, 0];
 /// let mut decoded = Vec::new();
-/// let error = decompress(Format::Gzip, &cut[..]).read_to_end(&mut decoded);
+/// let error = decompress(Format::Gzip, cut).read_to_end(&mut decoded);
 /// assert!(error.unwrap_err().to_string().starts_with("the gzip data ends early"));
 /// ```
 pub fn decompress(format: Format, raw: impl Read + Send + 'static) -> impl Read + Send {
