@@ -8,7 +8,7 @@ use std::path::Path;
 /// The most bytes that are decoded: a few compressed ones can hold any number.
 const MOST: usize = 100_000;
 
-/// Files that the tools of each format have written. Their names say their formats, and which text they hold: [`text`].
+/// Files that the tools of each format have written. Their names say their formats, and which of two texts they hold.
 pub const SAMPLES: &[(&str, &[u8])] = &[
     ("short.gz", include_bytes!("../samples/short.gz")),
     ("long.gz", include_bytes!("../samples/long.gz")),
@@ -49,17 +49,6 @@ pub const SAMPLES: &[(&str, &[u8])] = &[
     ("short.br", include_bytes!("../samples/short.br")),
     ("long.br", include_bytes!("../samples/long.br")),
 ];
-
-/// The text of a sample.
-pub fn text(name: &str) -> Vec<u8> {
-    if name.contains("short") {
-        let line = |number| format!("line {number} of a short text, and the same words again\n");
-        (1..9).map(line).collect::<String>().into_bytes()
-    } else {
-        let line = "one line, again and again, which any format says in few bytes\n";
-        line.bytes().cycle().take(80_000).collect()
-    }
-}
 
 /// The format of a sample.
 pub fn format(name: &str) -> Format {

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use gristmill::decode::MAX_WINDOW_BYTES;
 use gristmill_testing::seed;
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
-use target::{check, format, text, End, SAMPLES};
+use target::{check, format, End, SAMPLES};
 
 /// Lets the process end with an error where decoders ask for more memory than a few of them may have.
 fn bounded() {
@@ -17,6 +17,17 @@ fn bounded() {
     let maximum = getrlimit(Resource::As).maximum;
     let current = Some(maximum.map_or(most, |maximum| maximum.min(most)));
     setrlimit(Resource::As, Rlimit { current, maximum }).unwrap();
+}
+
+/// The text of a sample.
+fn text(name: &str) -> Vec<u8> {
+    if name.contains("short") {
+        let line = |number| format!("line {number} of a short text, and the same words again\n");
+        (1..9).map(line).collect::<String>().into_bytes()
+    } else {
+        let line = "one line, again and again, which any format says in few bytes\n";
+        line.bytes().cycle().take(80_000).collect()
+    }
 }
 
 /// Whether it takes long without optimisation.
