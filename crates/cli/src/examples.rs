@@ -162,8 +162,8 @@ gristmill doctor logs/a.log
 # the cases about fences, on worker threads
 gristmill selftest --backend cpu --filter fence
 
-# whether jobs have the same rows on a device as on the processor
-gristmill selftest --backend opencl --filter jobs:
+# the cases that run whole jobs
+gristmill selftest --backend cpu --filter jobs:
 ",
     ),
     (

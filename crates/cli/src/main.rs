@@ -157,7 +157,7 @@ enum Command {
     /// The machine comes first, then each read path, feature and back end with yes or no, the reason, and the step that
     /// would change it. With files: which read paths can read each of them, and why the others cannot.
     Doctor(doctor::DoctorArgs),
-    /// Test whether a back end on this machine conforms to the protocol, and whether jobs answer the same on it
+    /// Test whether a back end on this machine conforms to the protocol
     ///
     /// Every opcode, the shipped programs and 1,000 random ones, priorities, fences, tenants, leases and shutdown are
     /// compared with the protocol and the reference interpreter. Then searches for strings, regexes and rules, and digests,
