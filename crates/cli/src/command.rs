@@ -125,8 +125,10 @@ pub enum Command {
     /// Test whether a back end on this machine conforms to the protocol
     ///
     /// Every opcode, the shipped programs and 1,000 random ones, priorities, fences, tenants, leases and shutdown are
-    /// compared with the protocol and the reference interpreter. A row is the result, the time, the case, and what was
-    /// run or what differed. The exit code is 1 if a case failed.
+    /// compared with the protocol and the reference interpreter. Then searches for strings, regexes and rules, and digests,
+    /// run over files in $TMPDIR, and have to have the rows that one thread of the processor has, also where a device does
+    /// a part of a job and the host the rest. A row is the result, the time, the case, and what was run or what differed.
+    /// The exit code is 1 if a case failed.
     Selftest(selftest::SelftestArgs),
     /// Print the manual page, in roff
     Man,

@@ -80,13 +80,13 @@ fn main() -> ExitCode {
         let plain = error.render().to_string();
         let shown = objects::without_secrets(&plain, &arguments);
         if shown != plain {
-            common::complain_in_lines(shown.trim_end().trim_start_matches("error: "));
+            messages::complain_in_lines(shown.trim_end().trim_start_matches("error: "));
             std::process::exit(error.exit_code());
         }
         error.exit()
     });
     if let Err(error) = files {
-        common::complain(&error);
+        messages::complain(&error);
         return ExitCode::from(2);
     }
     // If the vector unit that was asked for is not available, another must not silently replace it.

@@ -2,6 +2,7 @@
 
 use super::engine::{workers, BackendArgs};
 use super::{advice, messages, signals, stdout};
+use gristmill::megakernel::log::Difference;
 use gristmill::megakernel::protocol::opcode;
 use gristmill::megakernel::RingLogReader;
 use gristmill::replay::{Replay, SlotName};
@@ -44,13 +45,13 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let shown = args.log.display();
     let file = File::open(&args.log)
         .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
-    let told = |error: PipelineError| format!("{shown}: {error}");
+    let of_log = |error: PipelineError| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, signals::Input(file)))
         .map_err(|error| match &error {
             PipelineError::Decode { offset: 0, .. } => {
                 format!("{shown}: {error} (--record writes ring logs)")
             }
-            _ => told(error),
+            _ => of_log(error),
         })?;
     let backend = args.backend.open()?.backend;
     let stop = signals::watch()?;
@@ -70,18 +71,11 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         ));
     }
     if let Some(damage) = &report.damage {
-        messages::complain(&told(damage.clone()));
+        messages::complain(&of_log(damage.clone()));
     }
     let mut rows = String::new();
     if let Some((slot, difference)) = &report.first {
-        rows += &format!(
-            "{}: {} {}: recorded {:#x}, replayed {:#x}\n",
-            name(slot),
-            difference.word,
-            difference.index,
-            difference.left,
-            difference.right
-        );
+        rows += &format!("{}\n", told(slot, difference));
     }
     let (slots, read) = (report.slots, log.slots());
     let verdict = match report.differing {
@@ -114,6 +108,18 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     } else {
         u8::from(report.differing > 0)
     }))
+}
+
+/// What a slot has left otherwise than when it was recorded.
+pub fn told(slot: &SlotName, difference: &Difference) -> String {
+    let Difference {
+        word,
+        index,
+        left,
+        right,
+    } = difference;
+    let slot = name(slot);
+    format!("{slot}: {word} {index}: recorded {left:#x}, replayed {right:#x}")
 }
 
 /// A slot in words: its number, its opcode, and where its bytes are.

@@ -166,6 +166,7 @@ struct Readme;
 
 pub mod bounded;
 pub mod decode;
+mod divided;
 mod error;
 pub mod jobs;
 pub mod manifest;

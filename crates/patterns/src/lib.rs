@@ -24,7 +24,7 @@ pub use lines::{
     expand, Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
-pub use literals::{BuildError, Literals, StringClass};
+pub use literals::{BuildError, Literals, RareBytes, StringClass};
 pub use regexes::{
     line_literals, most_memory, smart_case, Backtracker, Hit, NearLiterals, Part, RegexPlan,
     RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, Told,

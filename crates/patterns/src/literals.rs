@@ -80,6 +80,30 @@ impl std::fmt::Display for StringClass {
     }
 }
 
+/// What a vector unit looks for before anything else: some rare bytes of each pattern, around which the patterns are looked
+/// for then. It displays as words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RareBytes {
+    /// The patterns whose bytes are looked for: all of the set.
+    pub patterns: usize,
+    /// The vector unit.
+    pub unit: &'static str,
+    /// The processor's cycles that a byte of ordinary text is expected to take, with all that it leaves to be done.
+    pub cycles: f32,
+    /// Bytes of its tables.
+    pub bytes: usize,
+}
+
+impl std::fmt::Display for RareBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (patterns, unit, cycles) = (self.patterns, self.unit, self.cycles);
+        write!(
+            f,
+            "{patterns} first by rare bytes with {unit}, {cycles:.1} cycles a byte of ordinary text"
+        )
+    }
+}
+
 /// How the patterns of a class are searched for.
 enum Way {
     /// With the shape that a filter for them would have.
@@ -283,7 +307,22 @@ impl Literals {
     /// The processor's cycles that a byte of text is expected to take, in text that is half ordinary and half like the
     /// patterns: a rough estimate, to choose among ways to search.
     pub fn cycles(&self) -> f32 {
-        self.cost
+        match self.rare_bytes() {
+            // Text like the patterns has so many of these bytes that they are not looked for.
+            Some(rare) => rare.cycles.min(self.cost).midpoint(self.cost),
+            None => self.cost,
+        }
+    }
+
+    /// What is looked for before anything else; `None` if no vector unit of this processor makes that worth it.
+    pub fn rare_bytes(&self) -> Option<RareBytes> {
+        let gate = self.gate.as_ref()?;
+        Some(RareBytes {
+            patterns: self.len(),
+            unit: gate.unit(),
+            cycles: gate.cycles()?,
+            bytes: gate.bytes(),
+        })
     }
 
     /// Whether ASCII letters match in either case.

@@ -15,6 +15,7 @@ use super::report::{DecodedBytes, JobReport, ObjectBytes, RunReport, StageTimes}
 use super::run::{Run, RunConfig};
 use super::status::Status;
 use super::task::{Jobs, Task};
+use crate::divided::Divided;
 use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::{ReadPath, ReadPathChoice, ReaderDemands};
@@ -188,7 +189,7 @@ impl Mill {
                 record_words,
                 lease: Lease::default(),
             },
-            jobs.stream_jobs(),
+            jobs.kernel_jobs(),
             feeders,
         )?;
         jobs.prepare(&kernel)?;
@@ -281,7 +282,7 @@ impl Mill {
         }
     }
 
-    /// What a log says of the kernel.
+    /// What a log says of the kernel. Of an opcode that is divided it has the whole, and the results of the whole.
     fn logged(
         &self,
         jobs: &Jobs,
@@ -289,7 +290,7 @@ impl Mill {
         record_words: u32,
         layout: &Layout,
     ) -> LoggedKernel {
-        let opcodes = jobs.iter().map(|running| running.opcode());
+        let opcodes = jobs.iter().map(|running| running.job.opcode());
         let programs = kernel.programs();
         LoggedKernel {
             backend: self.settings.backend.backend.name().to_owned(),
@@ -330,7 +331,7 @@ impl Mill {
                 bytes: counted(&running.bytes),
                 chunks: counted(&running.chunks),
                 rows_bytes: written.bytes,
-                divided: running.rest.as_ref().map(|rest| rest.explain_parts()),
+                divided: running.divided.as_ref().map(Divided::explain),
                 output: written.result,
             })
             .collect();

@@ -21,26 +21,39 @@ use crate::unit::{Level, Unit};
 use tables::{sixth, starts, Sets, Tables, BLOCK, MOST_FIRST, PLACES, ROUND};
 pub(super) use tables::{FURTHEST, ROUND_WORDS};
 
-/// Whether tables leave little when a unit looks them up.
-fn are_fast(tables: &Tables, unit: Unit) -> bool {
-    match unit.level() {
-        Level::Portable => false,
+/// Cycles for a byte of text that is looked up, as measured.
+#[cfg(target_arch = "x86_64")]
+const LOOK_AVX512: f32 = 0.1;
+#[cfg(target_arch = "x86_64")]
+const LOOK_AVX2: f32 = 0.2;
+
+/// Cycles for a byte of ordinary text, where a unit looks tables up and that leaves little.
+fn cycles(tables: &Tables, unit: Unit) -> Option<f32> {
+    let (look, left) = match unit.level() {
+        Level::Portable => return None,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => needles::are_rare(|place, byte| {
-            let [below, above] = &tables.halves[place];
-            below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
-        }),
+        Level::Avx2 => {
+            let left = needles::looked_up(|place, byte| {
+                let [below, above] = &tables.halves[place];
+                below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
+            });
+            (LOOK_AVX2, left)
+        }
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => needles::are_rare(|place, byte| tables.sixths[place][sixth(byte)]),
-    }
+        Level::Avx512 => {
+            let left = needles::looked_up(|place, byte| tables.sixths[place][sixth(byte)]);
+            (LOOK_AVX512, left)
+        }
+    };
+    (left <= needles::MOST_LOOKED_UP).then_some(look + left)
 }
 
 /// Tells where strings may stand.
 pub(super) struct Gate {
     tables: Tables,
     unit: Unit,
-    /// Whether this processor has a vector unit whose tables leave little.
-    fast: bool,
+    /// Cycles for a byte of ordinary text, where this processor has a vector unit whose tables leave little.
+    cycles: Option<f32>,
     /// The furthest that a needle begins in its string.
     furthest: usize,
 }
@@ -66,7 +79,7 @@ impl Gate {
     fn of(sets: Sets, first: usize, furthest: usize) -> Self {
         let (tables, unit) = (Tables::new(sets, first), Unit::chosen());
         Self {
-            fast: are_fast(&tables, unit),
+            cycles: cycles(&tables, unit),
             tables,
             unit,
             furthest,
@@ -75,7 +88,17 @@ impl Gate {
 
     /// Whether to look for needles first is faster on this processor.
     pub fn is_fast(&self) -> bool {
-        self.fast
+        self.cycles.is_some()
+    }
+
+    /// Cycles for a byte of ordinary text, where it is fast: by estimate.
+    pub fn cycles(&self) -> Option<f32> {
+        self.cycles
+    }
+
+    /// The name of the vector unit.
+    pub fn unit(&self) -> &'static str {
+        self.unit.level().name()
     }
 
     /// Where the needle of a string begins: the first that is in a set.

@@ -17,8 +17,9 @@ const LEFT_ALL: f32 = 80.0;
 /// The most cycles for a position of ordinary text that both may take.
 const MOST_COST: f32 = 0.4;
 
-/// The same of what a vector unit leaves, whose tables have more bytes than the needles.
-const MOST_LOOKED_UP: f32 = 0.1;
+/// The same of what a vector unit leaves, whose tables have more bytes than the needles: with more, looking them up is not
+/// worth it.
+pub(super) const MOST_LOOKED_UP: f32 = 0.1;
 
 /// Sets of needles, a bit of a byte for each.
 const MOST_SETS: usize = 8;
@@ -93,9 +94,9 @@ fn cost(kinds: &Kinds, needle: &Needle) -> f32 {
     LEFT_FIRST * kinds.rate(&needle[..MOST_FIRST]) + LEFT_ALL * kinds.rate(needle)
 }
 
-/// Whether sets leave so little of ordinary text that looking them up is worth it. `sets` tells which sets have a byte at
-/// a place.
-pub(super) fn are_rare(sets: impl Fn(usize, u8) -> u8) -> bool {
+/// Cycles for a position of ordinary text that are due to what sets leave when they are looked up. `sets` tells which sets
+/// have a byte at a place.
+pub(super) fn looked_up(sets: impl Fn(usize, u8) -> u8) -> f32 {
     let kinds = Kinds::new();
     let costs = (0..MOST_SETS).map(|number| {
         let mut needle = Needle::default();
@@ -105,7 +106,7 @@ pub(super) fn are_rare(sets: impl Fn(usize, u8) -> u8) -> bool {
         }
         cost(&kinds, &needle)
     });
-    costs.sum::<f32>() <= MOST_LOOKED_UP
+    costs.sum()
 }
 
 impl Chooser<'_> {
