@@ -265,8 +265,8 @@ impl SweepJobBuilder {
         self
     }
 
-    /// The longest match of a regex, in bytes, that is found wherever it lies. Where a longer one might begin, an error
-    /// tells so, and the regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
+    /// The longest match of a regex, in bytes, that is found. Where a longer one begins, an error tells so, and the regex is
+    /// not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
     #[must_use]
     pub fn max_match(mut self, bytes: u64) -> Self {
         self.max_match = bytes;
