@@ -120,7 +120,7 @@ impl Compiled {
         self.rest_at.get_or_init(rest).as_deref()
     }
 
-    /// Bytes of memory that it takes so far.
+    /// Bytes of memory that what was compiled so far takes.
     pub fn memory(&self) -> usize {
         let dfas = [self.tries.get(), self.rest.get()].into_iter();
         let dfas = dfas.flatten().flatten();
@@ -128,8 +128,7 @@ impl Compiled {
         let open = self.open.get().and_then(Option::as_ref);
         let backtrackers = [self.whole_at.get(), self.rest_at.get()].into_iter();
         let backtrackers = backtrackers.flatten().flatten();
-        size_of::<Self>()
-            + backtrackers.map(|one| one.memory()).sum::<usize>()
+        backtrackers.map(|one| one.memory()).sum::<usize>()
             + dfas.map(|dfa| dfa.memory_usage()).sum::<usize>()
             + regex.map_or(0, meta::Regex::memory_usage)
             + open.map_or(0, |open| open.memory_usage())
