@@ -30,8 +30,8 @@ impl Backtracker {
         Some(Self { program })
     }
 
-    /// Bytes of memory that it takes at most for a regex of which there is one way to match, character by character: one
-    /// without repetitions and alternations, which is always told. `None` for others.
+    /// Bytes of memory that it takes at most for a regex of which there is one way to match, character by character: a short
+    /// one without repetitions and alternations, which is always told. `None` for others.
     pub(super) fn of_sequence(hir: &Hir) -> Option<usize> {
         Program::of_sequence(hir)
     }

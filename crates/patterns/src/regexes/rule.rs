@@ -218,6 +218,7 @@ mod tests {
             ("evil.*com", false),
             ("evil(?:.com|.org)", false),
             ("a.b", false),
+            (&format!("secret{}", "..".repeat(40)), false),
         ] {
             let rule = rule(pattern);
             assert_eq!(rule.in_steps().is_some(), expected, "{pattern}");

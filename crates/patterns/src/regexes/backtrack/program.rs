@@ -7,6 +7,10 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 /// The most nodes of one regex.
 const MOST_NODES: usize = 1024;
 
+/// The most nodes of a sequence. It is tried wherever its literal stands, which in a text that was made to be slow may be
+/// everywhere: then each place takes so many steps.
+const MOST_OF_SEQUENCE: usize = 64;
+
 /// A repetition of what is no class is written out if there are no more of it.
 const MOST_COPIES: u32 = 8;
 
@@ -78,12 +82,12 @@ impl Program {
         Some(one)
     }
 
-    /// Bytes of memory that a regex takes at most that is a sequence: literals, classes and look-arounds, one behind the
-    /// other. `None` for others.
+    /// Bytes of memory that a regex takes at most that is a short sequence: literals, classes and look-arounds, one behind
+    /// the other. `None` for others.
     pub fn of_sequence(hir: &Hir) -> Option<usize> {
         let mut nodes = 1;
         let parts = of_sequence(hir, &mut nodes)?;
-        (nodes <= MOST_NODES).then_some(size_of::<Self>() + nodes * size_of::<Node>() + parts)
+        (nodes <= MOST_OF_SEQUENCE).then_some(size_of::<Self>() + nodes * size_of::<Node>() + parts)
     }
 
     /// Bytes of memory that it takes.
