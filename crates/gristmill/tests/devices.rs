@@ -163,10 +163,11 @@ fn sweep(random: &mut Rng) -> (String, impl Fn(SweepReport) -> Arc<SweepJob>) {
         });
     }
     let (fold, context) = (random.u8(..4) == 0, (random.u8(..3) == 0).then_some(7));
-    let told = format!("{given:?}, {fold}, {context:?}");
+    let longest = *random.choice(&[100, 5000, 1 << 21]).unwrap();
+    let told = format!("{given:?}, {fold}, {context:?}, {longest}");
     let job = move |report| {
         let mut job = SweepJob::builder().report(report).case_insensitive(fold);
-        job = job.json(true).context_bytes(context).max_match(1 << 21);
+        job = job.json(true).context_bytes(context).max_match(longest);
         for (number, (string, index)) in given.iter().enumerate() {
             job = match string {
                 true => job.string(number.to_string(), STRINGS[*index]),

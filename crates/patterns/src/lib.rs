@@ -27,6 +27,6 @@ pub use lines::{
 pub use literals::{BuildError, Literals, RareBytes, StringClass};
 pub use regexes::{
     line_literals, most_memory, smart_case, Backtracker, Hit, NearLiterals, Part, RegexPlan,
-    RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, Told,
+    RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, StreamSearch, StreamState, Told,
 };
 pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError};

@@ -13,7 +13,8 @@
 //!   not do, by an automaton. It is compiled when that happens first (`compiled`), unless it may be too large (`size`).
 //!   `head` is a faster way for regexes of a common form.
 //! - Where something else looks for the literals, regexes are searched for near what it tells (`near`).
-//! - `open` tells what of a text that goes on is still undecided.
+//! - `open` tells what of a text that goes on is still undecided, and `stream` decides it in bounded memory, however long the
+//!   text is.
 
 mod backtrack;
 #[allow(unsafe_code)]
@@ -42,6 +43,7 @@ mod search;
 mod sieve;
 mod size;
 mod smart;
+mod stream;
 mod tables;
 mod walk;
 mod words;
@@ -57,6 +59,7 @@ pub use part::Part;
 pub use plan::RegexPlan;
 pub use size::of_automaton as most_memory;
 pub use smart::smart_case;
+pub use stream::{StreamSearch, StreamState};
 
 use crate::Literals;
 use gates::{Gates, Place, Scratch};

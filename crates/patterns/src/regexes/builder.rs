@@ -119,7 +119,7 @@ impl RegexSetBuilder {
         for (number, pattern) in patterns.iter().enumerate() {
             let pattern = pattern.as_ref();
             let rule = self.rule(number, pattern, MOST_GATED - gated)?;
-            most = most.saturating_add(rule.compiled.most_memory().1);
+            most = most.saturating_add(rule.most_memory().1);
             let plain = rule.required().filter(|_| rule.mark.is_none());
             if let (Some(_), Some(required)) = (rule.mark, rule.required()) {
                 gated += required.literals.len();
@@ -192,7 +192,7 @@ impl RegexSetBuilder {
         let mark = mark(&hir, &mut required, gated);
         let rule = Rule::new(hir, required, mark, self.size_limit);
         // What may be too large is compiled now, so that it is known; the others when they are first needed.
-        if rule.compiled.most_memory().0 > self.size_limit.min(COMPILED_NOW) {
+        if rule.most_memory().0 > self.size_limit.min(COMPILED_NOW) {
             let compiled = rule.compile();
             compiled.map_err(|error| RegexSetError::compile(number, pattern, error))?;
         }

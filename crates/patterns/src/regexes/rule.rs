@@ -1,5 +1,6 @@
 //! One regex of a set: which way its matches are found, and which of them are certain where a text goes on.
 
+use super::backtrack::Backtracker;
 use super::compiled::{CompileError, Compiled};
 use super::endless::is_endless;
 use super::marks::Mark;
@@ -46,13 +47,21 @@ pub(super) struct Rule {
     pub longest: Option<usize>,
     /// Whether a match may go on over any bytes, however many.
     pub endless: bool,
+    /// Bytes that what matches it in few steps takes at most, if that alone is needed: many lists are of such regexes.
+    steps: Option<usize>,
 }
 
 impl Rule {
     /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
-    pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
+    pub fn new(hir: Hir, mut required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
         let longest = hir.properties().maximum_len();
         let endless = is_endless(&hir);
+        let is_window = required.is_some() && longest.is_some_and(|longest| longest <= WINDOW);
+        let steps = is_window.then(|| Backtracker::of_sequence(&hir)).flatten();
+        if let (Some(_), Some(required)) = (steps, &mut required) {
+            // All of it is matched as soon.
+            required.rest = None;
+        }
         let rest = required.as_ref().and_then(|required| required.rest.clone());
         let way = match (required, longest) {
             (None, _) => Way::Whole,
@@ -76,6 +85,20 @@ impl Rule {
             compiled: Compiled::new(hir, rest, limit),
             longest,
             endless,
+            steps,
+        }
+    }
+
+    /// What matches the regex at a place, if it needs nothing else.
+    pub fn in_steps(&self) -> Option<&Backtracker> {
+        self.steps.and_then(|_| self.compiled.whole_at())
+    }
+
+    /// Bytes that one automaton takes at most, and all that the rule is compiled into.
+    pub fn most_memory(&self) -> (usize, usize) {
+        match self.steps {
+            Some(bytes) => (0, size_of::<Self>() + bytes),
+            None => self.compiled.most_memory(),
         }
     }
 
@@ -84,6 +107,9 @@ impl Rule {
     /// # Errors
     /// If it takes too much memory.
     pub fn compile(&self) -> Result<(), CompileError> {
+        if self.in_steps().is_some() {
+            return Ok(());
+        }
         let is_tried = matches!(self.way, Way::Tries(_));
         self.compiled.now(self.may_be_open(), is_tried)
     }
@@ -165,6 +191,40 @@ impl Rule {
             }
             // It cannot be told.
             None => at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regexes::parsed;
+    use crate::regexes::required::required;
+
+    fn rule(pattern: &str) -> Rule {
+        let hir = parsed(pattern);
+        let required = required(&hir);
+        Rule::new(hir, required, None, 10 << 20)
+    }
+
+    #[test]
+    fn sequences_need_no_automaton_and_no_more_memory_than_is_told() {
+        for (pattern, expected) in [
+            ("evil.example.com", true),
+            ("(?i)evil.example.com", true),
+            (r"\b{start-half}evil.(example).com\b{end-half}", true),
+            (r"(?m)^secret.[0-9a-f\u{E9}\u{101}-\u{120}]key$", true),
+            ("secret(?s-u:.)[^a]key", true),
+            ("evil.*com", false),
+            ("evil(?:.com|.org)", false),
+            ("a.b", false),
+            (&format!("secret{}", "..".repeat(40)), false),
+        ] {
+            let rule = rule(pattern);
+            assert_eq!(rule.in_steps().is_some(), expected, "{pattern}");
+            rule.compile().unwrap();
+            let (used, most) = (rule.memory_usage(), rule.most_memory().1);
+            assert!(used <= most, "{pattern}: {used}, and not {most}");
         }
     }
 }

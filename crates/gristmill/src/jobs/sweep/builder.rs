@@ -239,8 +239,8 @@ impl SweepJobBuilder {
         /// in JSON as `before`, `match` and `after`. Default: not at all.
         context_bytes(bytes: Option<u64>) { context = bytes }
 
-        /// The longest match of a regex, in bytes, that is found wherever it lies. Where a longer one might begin, an
-        /// error tells so, and the regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
+        /// The longest match of a regex, in bytes, that is found. Where a longer one begins, an error tells so, and the
+        /// regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
         max_match(bytes: u64) { max_match = bytes }
     }
 
