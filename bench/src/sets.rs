@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// What the strings of a set are like.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
     /// Random letters, 8 to 12.
     Random,
     /// Two or three words of the text, one behind the other.
@@ -40,7 +40,7 @@ fn letters(numbers: &mut Numbers, alphabet: &[u8], count: u64) -> Vec<u8> {
 }
 
 /// Different strings of a kind, always the same.
-fn strings(kind: Kind, count: usize, text: &[u8]) -> Vec<Vec<u8>> {
+pub fn strings(kind: Kind, count: usize, text: &[u8]) -> Vec<Vec<u8>> {
     const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
     let mut numbers = Numbers::new(17);
     let beginnings: Vec<Vec<u8>> = (0..40).map(|_| letters(&mut numbers, LOWER, 6)).collect();

@@ -9,18 +9,19 @@ use xxhash_rust::xxh3::xxh3_128;
 const MEMORY: usize = 1 << 22;
 
 /// Bytes are a set or are refused, and nothing panics. What is a set is written as it was read; a search with it ends, and
-/// finds only what stands in the text. The bytes are tried as they are, with their checksum corrected, and as changes of
+/// finds only what stands in the text. The bytes are tried as they are, with their checksums corrected, and as changes of
 /// sets.
 pub fn set(input: &[u8]) {
     check(input);
-    check(&with_checksum(input));
+    check(&with_checksums(input));
     if let Some((base, changes)) = input.split_first() {
         let base = &bases()[usize::from(*base) % bases().len()];
-        check(&with_checksum(&changed(base, changes)));
+        check(&with_checksums(&changed(base, changes)));
     }
 }
 
-/// A set of each kind: few strings, many, of several classes, in either case, and regexes with other names.
+/// A set of each kind: few strings, many, of several classes, in either case, and regexes with other names; regexes that are
+/// found by marks; and regexes whose literals are looked for as strings are.
 pub fn bases() -> &'static [Vec<u8>] {
     static BASES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     BASES.get_or_init(|| {
@@ -49,12 +50,29 @@ pub fn bases() -> &'static [Vec<u8>] {
             .regex("key", r"(?i)key-\w{4}|secret=[a-f0-9]+")
             .string("last", "zz")
             .regex("", "");
+        let marked = [
+            r"sk_[0-9a-f]{40,}",
+            r"[0-9]{9}[|%][a-z_-]{27}",
+            r"[a-z.-]{0,9}?(?:secret|key)[ =]{1,3}([a-z0-9]{10,16})",
+            r"[0-9a-f]{40}",
+            r"key-[0-9a-f]{16}",
+        ];
+        let marked = marked
+            .iter()
+            .fold(PatternSet::builder(), |set, one| set.regex("", *one));
+        let letters = "abcdefghijklmnopqrstuvwxyz";
+        let pairs = letters.chars().zip(letters.chars().rev());
+        let common = pairs.fold(PatternSet::builder(), |set, (one, other)| {
+            set.regex("", format!("{one}{other}[ !0-9A-F]+"))
+        });
         vec![
             saved(few),
             saved(many(120)),
             saved(many(60).case_insensitive(true).string("Named", "OTHERWISE")),
             saved(mixed),
             saved(PatternSet::builder()),
+            saved(marked),
+            saved(common),
         ]
     })
 }
@@ -70,25 +88,49 @@ fn changed(set: &[u8], changes: &[u8]) -> Vec<u8> {
     set
 }
 
-/// The bytes with the checksum of a set.
-pub fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+/// Bytes of the head of a set, and of an entry in its table of sections.
+pub const HEAD: usize = 64;
+pub const ENTRY: usize = 40;
+
+/// The bytes with the checksums of a set: one for each section that its table has, and that of head and table.
+pub fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    if let Some((head, rest)) = bytes.split_at_mut_checked(32) {
-        head[16..].copy_from_slice(&xxh3_128(rest).to_le_bytes());
+    let number = |bytes: &[u8], at: usize| {
+        let number = bytes.get(at..)?.first_chunk()?;
+        usize::try_from(u64::from_le_bytes(*number)).ok()
+    };
+    let sum = |bytes: &[u8], range: std::ops::Range<usize>| {
+        let sum = bytes.get(range).map(xxh3_128)?;
+        Some(sum.to_le_bytes())
+    };
+    // The word behind the number of sections is 0.
+    let count = number(&bytes, 56).unwrap_or(0).min(256);
+    let table_end = HEAD + ENTRY * count;
+    for entry in (HEAD..table_end).step_by(ENTRY) {
+        let range = number(&bytes, entry + 8).zip(number(&bytes, entry + 16));
+        let range = range.map(|(from, len)| from..from.saturating_add(len));
+        let sum = range.and_then(|range| sum(&bytes, range));
+        let place = bytes.get_mut(entry + 24..entry + ENTRY);
+        if let (Some(sum), Some(place)) = (sum, place) {
+            place.copy_from_slice(&sum);
+        }
+    }
+    if let Some(sum) = sum(&bytes, 32..table_end) {
+        bytes[16..32].copy_from_slice(&sum);
     }
     bytes
 }
 
 /// Whether bytes are a set, which is then searched with.
 pub fn check(bytes: &[u8]) -> bool {
-    let words = saved::read(bytes, bytes.len()).expect("bytes can be read");
-    let Ok((set, _)) = PatternSet::load(words, bytes.len(), MEMORY) else {
+    let read = saved::read(bytes, bytes.len()).expect("bytes can be read");
+    let Ok((set, _)) = PatternSet::load(read, MEMORY) else {
         return false;
     };
     let mut again = set.save(None);
     // Another version may have written the same format.
     again[40..56].copy_from_slice(&bytes[40..56]);
-    assert!(with_checksum(&again) == bytes, "a set has one form");
+    assert!(with_checksums(&again) == bytes, "a set has one form");
     let text = text();
     if let Some(strings) = set.strings() {
         strings.find(text, 0..text.len(), |start, index| {
@@ -116,7 +158,8 @@ fn text() -> &'static [u8] {
     static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
     TEXT.get_or_init(|| {
         let some = "a needle in needles, Key-abcd at evil.example: HOST-50.example.org x zz secret=00ff 12345 \
-                    HTTP 7 http 52 otherwise daa66d2b Otherwise";
+                    HTTP 7 http 52 otherwise daa66d2b Otherwise sk_0123456789abcdef0123456789abcdef01234567 \
+                    key-0123456789abcdef secret = 0123456789abc az! zapper bylaws";
         let mut text = format!("{some}\n{:=<120}6{:=<100}11\n", "", "").repeat(2).into_bytes();
         text.extend_from_slice(format!("\0{:=<100}6", "").as_bytes());
         text

@@ -32,7 +32,7 @@ pub enum Command {
     /// Compile patterns or rules into a set for scan --set
     ///
     /// A set is loaded in a small part of the time that it takes to compile it, is the same on every processor, and is
-    /// read by the versions of gristmill that have its format. Its checksum finds damage, not forgery: a set from
+    /// read by the versions of gristmill that have its format. Its checksums find damage, not forgery: a set from
     /// somebody else is checked so that it can do no harm, but it finds what they want it to find.
     Compile(Box<compile::CompileArgs>),
     /// Print or check digests of each file: BLAKE3, or SHA-256, SHA-1, MD5, XXH3, CRC-32C

@@ -26,9 +26,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(&path, &stored)?;
     for _ in 0..5 {
         let begun = Instant::now();
-        let words = saved::read(File::open(&path)?, stored.len())?;
+        let bytes = saved::read(File::open(&path)?, stored.len())?;
         let read = begun.elapsed();
-        let (loaded, _) = PatternSet::load(words, stored.len(), 1 << 30)?;
+        let (loaded, _) = PatternSet::load(bytes, 1 << 30)?;
         println!(
             "loaded in {:.3?}, of which {read:.3?} to read",
             begun.elapsed()

@@ -171,7 +171,7 @@ impl Literals {
         let gate = Gate::new(&store);
         let ways = parts.iter();
         let ways = ways.map(|part| Way::new(&store, part, bits, gate.as_ref()));
-        let (ways, longest) = (ways.collect(), store.longest());
+        let (ways, longest) = (ways.collect(), store.lengths().1);
         Ok(Self::of(stored, ways, gate, (cost, longest)))
     }
 

@@ -27,10 +27,13 @@ mod compiled;
 mod cost;
 mod endless;
 mod error;
+mod everywhere;
 mod gates;
+mod groups;
 mod head;
 mod likeness;
 mod marks;
+mod meaning;
 mod near;
 mod open;
 mod part;
@@ -38,6 +41,7 @@ mod plan;
 mod progress;
 mod required;
 mod rule;
+mod saved;
 mod scout;
 mod search;
 mod sieve;
@@ -61,7 +65,9 @@ pub use size::of_automaton as most_memory;
 pub use smart::smart_case;
 pub use stream::{StreamSearch, StreamState};
 
+use crate::unit::Unit;
 use crate::Literals;
+use everywhere::Everywhere;
 use gates::{Gates, Place, Scratch};
 use progress::{Memory, Progress};
 use rule::{Rule, Way, SHORT_TAIL};
@@ -94,23 +100,12 @@ pub struct RegexSet {
     always: Vec<usize>,
     /// What finds the rules that have marks.
     gates: Option<Gates>,
-    /// The literals of the others, if they are few.
+    /// The literals of the others, if they are few and there is a vector unit for them.
     scout: Option<Scout>,
-    /// The literals of the others, if they are many.
-    exact: Group,
-    folded: Group,
-}
-
-/// The literals that are looked for in one search, exactly or in either case.
-#[derive(Default)]
-struct Group {
-    set: Option<Literals>,
-    /// The literals, while the set is built.
-    literals: Vec<Vec<u8>>,
-    /// The rule of each literal.
-    rules: Vec<usize>,
-    /// Bytes of the longest literal.
-    longest: usize,
+    /// The sets that the scout has them in, wherever it has.
+    scouted: Option<Vec<u8>>,
+    /// The literals of the others, if they are many: exactly, and in either case.
+    everywhere: [Everywhere; 2],
 }
 
 impl RegexSet {
@@ -120,6 +115,32 @@ impl RegexSet {
     /// See [`RegexSetBuilder::build`].
     pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, RegexSetError> {
         RegexSetBuilder::new().build(patterns)
+    }
+
+    /// A set of what was prepared. Where no scout looks for the literals that are looked for `everywhere`, these are left as
+    /// they are.
+    fn of(
+        rules: Vec<Rule>,
+        gates: Option<Gates>,
+        (scouted, mut everywhere): (Option<Vec<u8>>, [Everywhere; 2]),
+        unit: Unit,
+    ) -> Self {
+        let wanted = everywhere.iter().flat_map(Everywhere::wanted);
+        let scout = scouted.as_deref();
+        let scout = scout.and_then(|sets| Scout::new(wanted, sets, unit));
+        if scout.is_some() {
+            everywhere.iter_mut().for_each(Everywhere::leave);
+        }
+        let numbered = rules.iter().enumerate();
+        let always = numbered.filter(|(_, rule)| rule.is_always());
+        Self {
+            always: always.map(|(number, _)| number).collect(),
+            rules,
+            gates,
+            scout,
+            scouted,
+            everywhere,
+        }
     }
 
     /// The number of patterns.
@@ -137,10 +158,7 @@ impl RegexSet {
     /// Bytes of memory that the set takes, without what searches add.
     #[must_use]
     pub fn memory_usage(&self) -> usize {
-        let groups = [&self.exact, &self.folded].into_iter();
-        let literals: usize = groups
-            .filter_map(|group| group.set.as_ref().map(Literals::memory))
-            .sum();
+        let literals: usize = self.literals().map(Literals::memory).sum();
         let gates = self.gates.as_ref().map_or(0, Gates::memory);
         let scout = self.scout.as_ref().map_or(0, Scout::memory);
         literals + gates + scout + self.rules.iter().map(Rule::memory_usage).sum::<usize>()
@@ -211,7 +229,7 @@ impl RegexSet {
             if let Some(scout) = &self.scout {
                 scout.find(&mut cache.words, text, (from, until), places);
             }
-            for group in [&self.exact, &self.folded] {
+            for group in &self.everywhere {
                 group.find(text, from, places);
             }
         });
@@ -352,8 +370,7 @@ impl RegexSet {
     /// The literals that are looked for in all of a text, in one search each: exactly, and in either case. There are none
     /// where they are so few that another search for them is faster; those near to runs of bytes are not among them.
     pub fn literals(&self) -> impl Iterator<Item = &Literals> {
-        let groups = [&self.exact, &self.folded].into_iter();
-        groups.filter_map(|group| group.set.as_ref())
+        self.everywhere.iter().filter_map(Everywhere::set)
     }
 
     /// How the set finds each pattern, one for each, in order.
@@ -377,19 +394,6 @@ pub enum Hit {
         /// Where that begins.
         from: usize,
     },
-}
-
-impl Group {
-    /// Adds rule and place of each literal that begins in the block from `from` on.
-    fn find(&self, text: &[u8], from: usize, places: &mut Vec<Place>) {
-        let Some(set) = &self.set else { return };
-        let starts = BLOCK.min(text.len() - from);
-        let end = (from + starts + self.longest - 1).min(text.len());
-        set.find(&text[from..end], 0..starts, |start, literal| {
-            let place = from + start;
-            places.push((self.rules[literal as usize], place, place));
-        });
-    }
 }
 
 impl fmt::Debug for RegexSet {

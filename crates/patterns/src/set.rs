@@ -23,8 +23,8 @@ use std::ops::Range;
 ///     .regex("key", "key-[0-9]{4}")
 ///     .build()?;
 /// let saved = set.save(None); // Usually to a file.
-/// let words = saved::read(&saved[..], saved.len())?;
-/// let (loaded, _) = PatternSet::load(words, saved.len(), 1 << 20)?;
+/// let bytes = saved::read(&saved[..], saved.len())?;
+/// let (loaded, _) = PatternSet::load(bytes, 1 << 20)?;
 /// assert_eq!((loaded.len(), loaded.name(1)), (2, &b"key"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

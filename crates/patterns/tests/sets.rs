@@ -10,8 +10,8 @@ use gristmill_testing::seed;
 use std::ops::Range;
 
 fn load(bytes: &[u8]) -> Result<PatternSet, SetError> {
-    let words = saved::read(bytes, bytes.len()).unwrap();
-    PatternSet::load(words, bytes.len(), 1 << 30).map(|(set, _)| set)
+    let bytes = saved::read(bytes, bytes.len()).unwrap();
+    PatternSet::load(bytes, 1 << 30).map(|(set, _)| set)
 }
 
 /// All that a set finds in a text: pattern, start, end and name, in order.
@@ -138,13 +138,13 @@ fn the_form_of_a_set_changes_with_its_format() {
         // All but the version of the program.
         let mut base = base.clone();
         base[40..56].fill(0);
-        all.extend_from_slice(&target::with_checksum(&base)[16..32]);
+        all.extend_from_slice(&target::with_checksums(&base)[16..32]);
     }
     let digest = format!("{:x}", xxhash_rust::xxh3::xxh3_64(&all));
-    assert_eq!((saved::FORMAT, &*digest), (2, DIGEST));
+    assert_eq!((saved::FORMAT, &*digest), (3, DIGEST));
 }
 
-const DIGEST: &str = "f7cc56b640a1a991";
+const DIGEST: &str = "db5e3a7e91762d53";
 
 #[test]
 fn a_set_that_was_cut_or_goes_on_is_refused() {
@@ -153,12 +153,12 @@ fn a_set_that_was_cut_or_goes_on_is_refused() {
         for len in 0..base.len() {
             assert!(load(&base[..len]).is_err(), "{len}");
             assert!(
-                !target::check(&target::with_checksum(&base[..len])),
+                !target::check(&target::with_checksums(&base[..len])),
                 "{len}"
             );
         }
         let longer = [&base[..], &[0; 64]].concat();
-        assert!(!target::check(&target::with_checksum(&longer)));
+        assert!(!target::check(&target::with_checksums(&longer)));
     }
 }
 
@@ -171,7 +171,7 @@ fn a_changed_byte_is_noticed_and_does_no_harm_where_the_checksum_is_made_right()
             for change in [1, 0xFF] {
                 set[at] ^= change;
                 assert!(load(&set).is_err(), "{at}");
-                harmless += usize::from(target::check(&target::with_checksum(&set)));
+                harmless += usize::from(target::check(&target::with_checksums(&set)));
                 set[at] ^= change;
             }
         }
@@ -207,7 +207,7 @@ fn a_refusal_says_what_and_where() {
     let told = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut set = base.clone();
         change(&mut set);
-        load(&target::with_checksum(&set)).unwrap_err().to_string()
+        load(&target::with_checksums(&set)).unwrap_err().to_string()
     };
     assert!(told(&|set| set.clear()).starts_with("not a compiled set"));
     assert!(told(&|set| set.truncate(50)).contains("was cut: it has 50 bytes"));
@@ -222,9 +222,23 @@ fn a_refusal_says_what_and_where() {
         saved::FORMAT
     );
     assert_eq!(other, expected);
-    let mut set = base.clone();
-    *set.last_mut().unwrap() ^= 1;
-    assert_eq!(load(&set).unwrap_err(), SetError::Checksum);
+    // A byte that was changed in the head, and in a section.
+    let changed = |at: usize, section, bytes: Range<usize>| {
+        let mut set = base.clone();
+        set[at] ^= 1;
+        let (from, until) = (bytes.start as u64, bytes.end as u64);
+        let expected = SetError::Checksum {
+            section,
+            from,
+            until,
+        };
+        assert_eq!(load(&set).unwrap_err(), expected);
+    };
+    let table_end = target::HEAD + target::ENTRY * usize::from(base[56]);
+    changed(40, "head", 32..table_end);
+    changed(16, "head", 32..table_end);
+    let bytes = section(base, 5);
+    changed(bytes.end - 1, "string bytes", bytes);
     // The first string's end.
     let ends = section(base, 6);
     let told_end = told(&|set| set[ends.start + 3] = 0xFF);
@@ -252,7 +266,7 @@ fn a_refusal_says_what_and_where() {
 
 /// Where a section is that has this kind, and the number 0.
 fn section(set: &[u8], kind: u8) -> Range<usize> {
-    let entries = (0..set.len() / 24).map(|entry| &set[64 + 24 * entry..][..24]);
+    let entries = set[target::HEAD..].chunks_exact(target::ENTRY);
     let entry = { entries }.find(|entry| entry[..8] == [kind, 0, 0, 0, 0, 0, 0, 0]);
     let number = |at: usize| {
         let bytes = entry.unwrap()[at..at + 8].try_into().unwrap();
@@ -268,7 +282,7 @@ fn regexes_of_a_set_take_no_more_memory_than_they_may() {
         .build()
         .unwrap();
     let stored = set.save(None);
-    let words = saved::read(&stored[..], stored.len()).unwrap();
-    let refused = PatternSet::load(words, stored.len(), 1 << 16).unwrap_err();
+    let bytes = saved::read(&stored[..], stored.len()).unwrap();
+    let refused = PatternSet::load(bytes, 1 << 16).unwrap_err();
     assert!(matches!(refused, SetError::Regex(_)), "{refused}");
 }

@@ -140,16 +140,19 @@ fn what_is_no_set_is_refused_with_what_and_where() {
     let cut = format!("gristmill: x.gms: the set was cut: it has 1000 bytes of {length};");
     assert!(told(&set[..1000]).starts_with(&cut));
     let mut other = set.clone();
-    other[8] = 3;
+    other[8] = 2;
     let version = env!("CARGO_PKG_VERSION");
     let both = format!(
-        "gristmill: x.gms: gristmill {version} wrote this set in format 3, and gristmill {version} reads format 2; \
+        "gristmill: x.gms: gristmill {version} wrote this set in format 2, and gristmill {version} reads format 3; \
          compile it again\n"
     );
     assert_eq!(told(&other), both);
+    // A byte of the first section, which begins behind the table.
     let mut damaged = set.clone();
-    damaged[length / 2] ^= 4;
-    assert!(told(&damaged).contains("the set was damaged: its bytes do not have the checksum"));
+    let first = (64 + 40 * usize::from(set[56])).next_multiple_of(64);
+    damaged[first] ^= 4;
+    let section = format!("the set was damaged: section set, from byte {first} to ");
+    assert!(told(&damaged).contains(&section), "{}", told(&damaged));
     for (file, why) in [
         ("src", "a directory"),
         ("none", "No such file"),

@@ -4,7 +4,7 @@
 //! sorted by where the window begins in the pattern, by the pattern's length and by a hash of the whole pattern, so that
 //! of a long list one hash for each length is looked up.
 
-use super::store::Store;
+use super::store::{is_ascending, Store};
 use crate::saved::{Section, SetError, SetWriter, Table, Tag};
 use std::ops::Range;
 
@@ -190,45 +190,42 @@ impl Members {
         if places.len() != (1 << bits) + 1 || rows.len() != count {
             return Err(lists.damaged(0, format!("tables of another size than {count} patterns")));
         }
-        let mut furthest = 0;
-        let mut from = 0;
-        for (list, place) in places.iter().enumerate() {
-            let until = *place as usize;
-            let Some(rows) = rows.get(from..until) else {
-                return Err(
-                    lists.damaged(4 * list, "a list ends before it begins, or behind the last")
-                );
-            };
-            let wrong = |index: usize, what| {
-                let at = size_of::<Row>() * (from + index);
-                Err(members.damaged(at, what))
-            };
-            for (index, row) in rows.iter().enumerate() {
-                let member = Member::from(*row);
-                let range = store.range(member.pattern);
-                if range.start != member.from as usize || range.len() != member.len as usize {
-                    return wrong(index, "not where the pattern lies");
-                }
-                // Patterns that are there have at least one byte.
-                if member.at as usize + window > range.len() {
-                    return wrong(index, "the pattern is too short for its window");
-                }
-                furthest = furthest.max(member.at as usize);
-                let bit = 1 << (member.pattern % 64);
-                match seen.get_mut(member.pattern as usize / 64) {
-                    Some(word) if *word & bit == 0 => *word |= bit,
-                    _ => return wrong(index, "a pattern that stands elsewhere, too"),
-                }
-            }
-            if rows.len() > SHORT {
-                if let Some(index) = rows.windows(2).position(|pair| pair[0] > pair[1]) {
-                    return wrong(index + 1, "a long list that is not in order");
-                }
-            }
-            from = until;
+        let is_whole = places.first() == Some(&0) && places[1 << bits] as usize == count;
+        if !is_whole || !is_ascending(places) {
+            let wrong = places.windows(2).position(|list| list[0] > list[1]);
+            let at = 4 * wrong.map_or(0, |list| list + 1);
+            return Err(lists.damaged(at, "lists that do not lie one behind the other"));
         }
-        if from != count {
-            return Err(lists.damaged(4 * (places.len() - 1), "patterns behind the last list"));
+        let wrong = |row: usize, what| Err(members.damaged(size_of::<Row>() * row, what));
+        let mut furthest = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let member = Member::from(*row);
+            let range = store.range(member.pattern);
+            if range.start != member.from as usize || range.len() != member.len as usize {
+                return wrong(index, "not where the pattern lies");
+            }
+            // Patterns that are there have at least one byte.
+            if member.at as usize + window > range.len() {
+                return wrong(index, "the pattern is too short for its window");
+            }
+            furthest = furthest.max(member.at as usize);
+            let bit = 1 << (member.pattern % 64);
+            match seen.get_mut(member.pattern as usize / 64) {
+                Some(word) if *word & bit == 0 => *word |= bit,
+                _ => return wrong(index, "a pattern that stands elsewhere, too"),
+            }
+        }
+        let behind = &places[1..];
+        let lengths = places.iter().zip(behind).map(|(from, until)| until - from);
+        if lengths.fold(0, u32::max) as usize > SHORT {
+            for list in places.windows(2) {
+                let (from, until) = (list[0] as usize, list[1] as usize);
+                let list = Some(&rows[from..until]).filter(|list| list.len() > SHORT);
+                let mut pairs = list.unwrap_or_default().windows(2);
+                if let Some(index) = pairs.position(|pair| pair[0] > pair[1]) {
+                    return wrong(from + index + 1, "a long list that is not in order");
+                }
+            }
         }
         Ok((loaded, furthest))
     }

@@ -16,6 +16,9 @@ use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWr
 const LISTED: u8 = 0;
 const TABLES: u8 = 1;
 
+/// The classes of strings at the next place have numbers that are higher by so much.
+const CLASSES: u32 = 16;
+
 /// The most parts of a set: one for each range of lengths.
 const MOST_PARTS: usize = super::plan::LENGTHS.len();
 
@@ -32,17 +35,17 @@ impl Way {
 }
 
 impl Literals {
-    /// Adds the strings to a set.
-    pub(crate) fn save(&self, set: &mut SetWriter) {
+    /// Adds the strings to a set, at one of several places.
+    pub(crate) fn save(&self, set: &mut SetWriter, place: u32) {
         let (bytes, ends) = self.stored.view().sections();
-        set.section(Tag::StringBytes, 0, bytes);
-        set.section(Tag::StringEnds, 0, ends);
+        set.section(Tag::StringBytes, place, bytes);
+        set.section(Tag::StringEnds, place, ends);
         let mut fields = FieldWriter::new();
         fields.u8(u8::from(self.stored.view().folds()));
         fields.u32(self.cost.to_bits());
         fields.option(self.gate.as_ref(), |fields, gate| gate.save(fields));
         fields.count(self.ways.len());
-        for (number, way) in (0..).zip(&self.ways) {
+        for (number, way) in (place * CLASSES..).zip(&self.ways) {
             let part = way.part();
             let tables = match way {
                 Way::Filter(class) if class.len() > few::MOST => Some(class),
@@ -61,15 +64,15 @@ impl Literals {
                 None => part.numbers.iter().for_each(|number| fields.u32(*number)),
             }
         }
-        set.section(Tag::Strings, 0, fields.finish());
+        set.section(Tag::Strings, place, fields.finish());
     }
 
-    /// Takes the strings of a set, if it has any.
+    /// Takes the strings of a set that are at one of its places, if there are any.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(crate) fn load(set: &mut SetReader) -> Result<Option<Self>, SetError> {
-        let Some(head) = set.find(Tag::Strings, 0) else {
+    pub(crate) fn load(set: &mut SetReader, place: u32) -> Result<Option<Self>, SetError> {
+        let Some(head) = set.find(Tag::Strings, place) else {
             return Ok(None);
         };
         let mut fields = head.fields();
@@ -78,14 +81,15 @@ impl Literals {
         if !cost.is_finite() || cost < 0.0 {
             return Err(fields.damaged(4, "costs that are no number of cycles"));
         }
-        let ends = set.take(Tag::StringEnds, 0)?;
-        let stored = Stored::load(&set.take(Tag::StringBytes, 0)?, &ends, fold)?;
+        let ends = set.take(Tag::StringEnds, place)?;
+        let stored = Stored::load(&set.take(Tag::StringBytes, place)?, &ends, fold)?;
         let store = stored.view();
-        if let Some(empty) = (0..)
-            .zip(0..store.len())
-            .find(|one| store.pattern(one.0).is_empty())
-        {
-            return Err(ends.damaged(4 * empty.1, "a string without bytes"));
+        let (shortest, longest) = store.lengths();
+        if shortest == 0 && store.len() > 0 {
+            let mut all = (0..).zip(0..store.len());
+            let empty = all.find(|one| store.pattern(one.0).is_empty());
+            let at = 4 * empty.map_or(0, |one| one.1);
+            return Err(ends.damaged(at, "a string without bytes"));
         }
         let gate = fields.option(Gate::load)?;
         let bits = if fold { CASE_BITS } else { 0 };
@@ -95,7 +99,7 @@ impl Literals {
             return Err(fields.damaged(4, "more parts than there are ranges of lengths"));
         }
         let mut ways = Vec::with_capacity(count);
-        for number in (0..).take(count) {
+        for number in (place * CLASSES..).take(count) {
             let kind = fields.u8()?;
             let shape = shape(&mut fields)?;
             let len = match kind {
@@ -121,7 +125,6 @@ impl Literals {
         if found != store.len() {
             return Err(missing(&head, store.len() - found));
         }
-        let longest = store.longest();
         Ok(Some(Self::of(stored, ways, gate, (cost, longest))))
     }
 }

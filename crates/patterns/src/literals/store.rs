@@ -21,6 +21,13 @@ pub(crate) struct Store<'a> {
     fold: bool,
 }
 
+/// Whether no number is less than the one before. All are looked at, several at once.
+pub(super) fn is_ascending(numbers: &[u32]) -> bool {
+    let behind = numbers.get(1..).unwrap_or_default();
+    let pairs = numbers.iter().zip(behind);
+    pairs.fold(true, |all, (one, next)| all & (one <= next))
+}
+
 impl Stored {
     /// Copies the patterns; where case is folded, in lower case.
     pub fn new<P: AsRef<[u8]>>(patterns: &[P], fold: bool) -> Result<Self, BuildError> {
@@ -66,8 +73,10 @@ impl Stored {
             |at: usize, what: &str| Err(ends.damaged(4 * at, what)),
         );
         let view = stored.view();
-        if let Some(at) = view.ends.windows(2).position(|pair| pair[0] > pair[1]) {
-            return wrong(at + 1, "a text ends before it begins");
+        if !is_ascending(view.ends) {
+            let at = view.ends.windows(2).position(|pair| pair[0] > pair[1]);
+            let at = at.map_or(0, |at| at + 1);
+            return wrong(at, "a text ends before it begins");
         }
         if view.ends.last().map_or(0, |end| *end as usize) != view.bytes.len() {
             let last = view.ends.len().saturating_sub(1);
@@ -130,12 +139,18 @@ impl<'a> Store<'a> {
         self.bytes.len() + size_of_val(self.ends)
     }
 
-    /// Bytes of the longest pattern.
-    pub fn longest(&self) -> usize {
-        let lens = (0..)
-            .zip(self.ends)
-            .map(|(number, _)| self.range(number).len());
-        lens.max().unwrap_or(0)
+    /// Bytes of the shortest pattern and of the longest.
+    pub fn lengths(&self) -> (usize, usize) {
+        let Some(first) = self.ends.first() else {
+            return (0, 0);
+        };
+        let behind = self.ends.get(1..).unwrap_or_default();
+        let lens = self.ends.iter().zip(behind);
+        let (least, most) = lens.fold((*first, *first), |(least, most), (from, until)| {
+            let len = until.wrapping_sub(*from);
+            (least.min(len), most.max(len))
+        });
+        (least as usize, most as usize)
     }
 
     /// The bytes of all patterns, and where each ends, as a set stores them.

@@ -1,18 +1,20 @@
 //! Builds sets of regexes.
 
-use super::gates::{Gated, Gates};
+use super::everywhere::Everywhere;
+use super::gates::Gates;
+use super::groups::{self, Gated};
 use super::marks::{self, Mark};
-use super::required::{self, Required};
+use super::meaning::Syntax;
+use super::required::{self, Derived, Required};
 use super::rule::Rule;
 use super::scout::Scout;
-use super::{sieve, Group, RegexSet, RegexSetError};
+use super::{sieve, RegexSet, RegexSetError};
 use crate::unit::Unit;
-use crate::{Boundary, Literals};
+use crate::Boundary;
 use regex_syntax::hir::Hir;
-use regex_syntax::ParserBuilder;
 
 /// The most literals that are looked for only where marks allow them.
-const MOST_GATED: usize = 4096;
+pub(super) const MOST_GATED: usize = 4096;
 
 /// Regexes of which an automaton may take more bytes are compiled when the set is built.
 const COMPILED_NOW: usize = 64 << 20;
@@ -20,23 +22,18 @@ const COMPILED_NOW: usize = 64 << 20;
 /// Builds a [`RegexSet`]. The options hold for all its patterns; `(?i)` and the like set them within a pattern.
 #[derive(Debug, Clone)]
 pub struct RegexSetBuilder {
-    case_insensitive: bool,
-    unicode: bool,
-    multi_line: bool,
-    crlf: bool,
-    boundary: Option<Boundary>,
-    size_limit: usize,
-    total_size_limit: usize,
+    pub(super) syntax: Syntax,
+    pub(super) size_limit: usize,
+    pub(super) total_size_limit: usize,
 }
 
 impl Default for RegexSetBuilder {
     fn default() -> Self {
         Self {
-            case_insensitive: false,
-            unicode: true,
-            multi_line: false,
-            crlf: false,
-            boundary: None,
+            syntax: Syntax {
+                unicode: true,
+                ..Syntax::default()
+            },
             size_limit: 10 << 20,
             total_size_limit: 1 << 30,
         }
@@ -52,31 +49,31 @@ impl RegexSetBuilder {
 
     /// Whether letters match in either case, as with `(?i)`. Default: no.
     pub fn case_insensitive(&mut self, yes: bool) -> &mut Self {
-        self.case_insensitive = yes;
+        self.syntax.case_insensitive = yes;
         self
     }
 
     /// Whether classes and `.` match characters of Unicode rather than bytes, as with `(?u)`. Default: yes.
     pub fn unicode(&mut self, yes: bool) -> &mut Self {
-        self.unicode = yes;
+        self.syntax.unicode = yes;
         self
     }
 
     /// Whether `^` and `$` match at lines' ends too, as with `(?m)`. Default: no.
     pub fn multi_line(&mut self, yes: bool) -> &mut Self {
-        self.multi_line = yes;
+        self.syntax.multi_line = yes;
         self
     }
 
     /// Whether CR LF ends a line, too, as with `(?R)`. Default: no.
     pub fn crlf(&mut self, yes: bool) -> &mut Self {
-        self.crlf = yes;
+        self.syntax.crlf = yes;
         self
     }
 
     /// What a match must lie between. Default: anything.
     pub fn boundary(&mut self, boundary: Option<Boundary>) -> &mut Self {
-        self.boundary = boundary;
+        self.syntax.boundary = boundary;
         self
     }
 
@@ -101,110 +98,62 @@ impl RegexSetBuilder {
     }
 
     /// Builds the set for a vector unit that the processor has.
-    fn build_on<P: AsRef<str>>(
+    pub(super) fn build_on<P: AsRef<str>>(
         &self,
         patterns: &[P],
         unit: Unit,
     ) -> Result<RegexSet, RegexSetError> {
-        let mut set = RegexSet {
-            rules: Vec::with_capacity(patterns.len()),
-            always: Vec::new(),
-            gates: None,
-            scout: None,
-            exact: Group::default(),
-            folded: Group::default(),
-        };
         let mut gated = 0;
-        let mut most = 0_usize;
+        let mut rules = Vec::with_capacity(patterns.len());
         for (number, pattern) in patterns.iter().enumerate() {
             let pattern = pattern.as_ref();
             let rule = self.rule(number, pattern, MOST_GATED - gated)?;
-            most = most.saturating_add(rule.most_memory().1);
-            let plain = rule.required().filter(|_| rule.mark.is_none());
-            if let (Some(_), Some(required)) = (rule.mark, rule.required()) {
-                gated += required.literals.len();
-            }
-            if let Some(required) = plain {
-                let group = match required.fold {
-                    true => &mut set.folded,
-                    false => &mut set.exact,
-                };
-                for literal in &required.literals {
-                    group.literals.push(literal.clone());
-                    group.rules.push(number);
-                }
-            }
-            if rule.is_always() {
-                set.always.push(number);
-            }
-            set.rules.push(rule);
+            self.check_size(number, pattern, &rule)?;
+            gated += gated_literals(&rule);
+            rules.push(rule);
         }
-        if most > self.total_size_limit {
-            self.check_total(&set.rules, patterns)?;
-        }
-        let marked: Vec<Gated<'_>> = set
-            .rules
-            .iter()
-            .enumerate()
-            .filter_map(gated_rule)
-            .collect();
-        set.gates = Gates::new(&marked, unit);
-        let last = patterns.last().map_or("", |pattern| pattern.as_ref());
-        let of_groups = [(&set.exact, false), (&set.folded, true)].into_iter();
-        let of_groups = of_groups.flat_map(|(group, fold)| {
-            let literals = group.literals.iter().zip(&group.rules);
-            literals.map(move |(literal, rule)| (&literal[..], fold, *rule))
-        });
-        set.scout = Scout::new(of_groups, unit);
-        for (group, fold) in [(&mut set.exact, false), (&mut set.folded, true)] {
-            if set.scout.is_some() {
-                break;
-            }
-            group.longest = group.literals.iter().map(Vec::len).max().unwrap_or(0);
-            if !group.literals.is_empty() {
-                let set = Literals::build(&group.literals, fold)
-                    .map_err(|_| RegexSetError::too_many(patterns.len() - 1, last))?;
-                group.set = Some(set);
-            }
-            group.literals = Vec::new();
-        }
+        self.check_total(&rules, patterns)?;
+        let marked: Vec<Gated<'_>> = rules.iter().enumerate().filter_map(gated_rule).collect();
+        let gates = Gates::new(&marked, groups::divide(&marked), unit);
+        let everywhere = Everywhere::of(&rules);
+        let scouted = Scout::divide(everywhere.iter().flat_map(Everywhere::wanted));
+        let mut set = RegexSet::of(rules, gates, (scouted, everywhere), unit);
+        set.build_everywhere(patterns)?;
         Ok(set)
     }
 
     fn rule(&self, number: usize, pattern: &str, gated: usize) -> Result<Rule, RegexSetError> {
-        let hir: Hir = ParserBuilder::new()
-            .case_insensitive(self.case_insensitive)
-            .unicode(self.unicode)
-            .multi_line(self.multi_line)
-            .crlf(self.crlf)
-            .utf8(false)
-            .build()
-            .parse(pattern)
-            .map_err(|error| RegexSetError::syntax(number, pattern, &error))?;
-        let hir = match self.boundary {
-            Some(boundary) => {
-                let [start, end] = boundary.looks(self.unicode, self.crlf);
-                Hir::concat(vec![Hir::look(start), hir, Hir::look(end)])
-            }
-            None => hir,
-        };
-        let mut required = required::required(&hir);
-        let mark = mark(&hir, &mut required, gated);
-        let rule = Rule::new(hir, required, mark, self.size_limit);
-        // What may be too large is compiled now, so that it is known; the others when they are first needed.
-        if rule.most_memory().0 > self.size_limit.min(COMPILED_NOW) {
-            let compiled = rule.compile();
-            compiled.map_err(|error| RegexSetError::compile(number, pattern, error))?;
-        }
-        Ok(rule)
+        let hir = self.syntax.parse(pattern);
+        let hir = hir.map_err(|error| RegexSetError::syntax(number, pattern, &error))?;
+        let derived = required::derived(&hir);
+        let (alone, mark) = mark(&hir, derived.as_ref(), gated);
+        Ok(Rule::new(hir, derived, (alone, mark), self.size_limit))
     }
 
-    /// Compiles all rules, and refuses the first with which they take too much memory together.
-    fn check_total<P: AsRef<str>>(
+    /// Compiles a rule that may be too large, so that it is known; the others are compiled when they are first needed.
+    pub(super) fn check_size(
+        &self,
+        number: usize,
+        pattern: &str,
+        rule: &Rule,
+    ) -> Result<(), RegexSetError> {
+        if rule.most_memory().0 <= self.size_limit.min(COMPILED_NOW) {
+            return Ok(());
+        }
+        let compiled = rule.compile();
+        compiled.map_err(|error| RegexSetError::compile(number, pattern, error))
+    }
+
+    /// Where rules may take too much memory together, compiles all of them, and refuses the first with which they do.
+    pub(super) fn check_total<P: AsRef<str>>(
         &self,
         rules: &[Rule],
         patterns: &[P],
     ) -> Result<(), RegexSetError> {
+        let all = rules.iter().map(|rule| rule.most_memory().1);
+        if all.fold(0, usize::saturating_add) <= self.total_size_limit {
+            return Ok(());
+        }
         let mut size = 0_usize;
         for (number, (rule, pattern)) in rules.iter().zip(patterns).enumerate() {
             let (pattern, limit) = (pattern.as_ref(), self.total_size_limit);
@@ -219,30 +168,48 @@ impl RegexSetBuilder {
     }
 }
 
+impl RegexSet {
+    /// Prepares what looks for literals that nothing looks for yet.
+    pub(super) fn build_everywhere<P: AsRef<str>>(
+        &mut self,
+        patterns: &[P],
+    ) -> Result<(), RegexSetError> {
+        let last = patterns.last().map_or("", |pattern| pattern.as_ref());
+        let mut groups = self.everywhere.iter_mut();
+        let built = groups.try_for_each(Everywhere::build);
+        built.map_err(|_| RegexSetError::too_many(patterns.len() - 1, last))
+    }
+}
+
 /// The mark by which a regex is found, if there is one and no more literals than `gated` would be looked for near it.
 /// Without literals, the mark tells how far it is from a match's start.
-fn mark(hir: &Hir, required: &mut Option<Required>, gated: usize) -> Option<Mark> {
-    match required {
-        Some(required) => {
-            let rest = required.rest.as_ref();
-            let mark = marks::of_literal(hir, rest, (required.nearest, required.furthest))?;
+fn mark(hir: &Hir, derived: Option<&Derived>, gated: usize) -> (Option<Required>, Option<Mark>) {
+    match derived {
+        Some(Derived { required, rest, .. }) => {
+            let mark = marks::of_literal(hir, rest, (required.nearest, required.furthest));
             let shortest = required.literals.iter().map(Vec::len).min();
             let wanted = required.literals.len() <= gated && shortest >= Some(sieve::SHORTEST);
-            wanted.then_some(mark)
+            (None, mark.filter(|_| wanted))
         }
         None => {
-            let mark = marks::of_start(hir)?;
-            *required = Some(Required {
-                literals: Vec::new(),
-                fold: false,
-                nearest: usize::try_from(mark.nearest).ok()?,
-                furthest: Some(usize::try_from(mark.furthest).ok()?),
-                rest: None,
-                head: None,
+            let alone = marks::of_start(hir).and_then(|mark| {
+                let required = Required {
+                    literals: Vec::new(),
+                    fold: false,
+                    nearest: usize::try_from(mark.nearest).ok()?,
+                    furthest: Some(usize::try_from(mark.furthest).ok()?),
+                };
+                Some((required, mark))
             });
-            Some(mark)
+            alone.unzip()
         }
     }
+}
+
+/// The number of literals that are looked for near a rule's mark.
+pub(super) fn gated_literals(rule: &Rule) -> usize {
+    let required = rule.required().filter(|_| rule.mark.is_some());
+    required.map_or(0, |required| required.literals.len())
 }
 
 /// What a rule that has a mark is found by.

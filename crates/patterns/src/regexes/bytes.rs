@@ -34,7 +34,19 @@ const RATES: [f64; 256] = {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub(super) struct ByteSet([u64; 4]);
 
+impl From<[u64; 4]> for ByteSet {
+    /// A bit for each byte, the lowest of the first word for 0.
+    fn from(words: [u64; 4]) -> Self {
+        Self(words)
+    }
+}
+
 impl ByteSet {
+    /// A bit for each byte, as [`from`](Self::from) takes them.
+    pub fn words(&self) -> [u64; 4] {
+        self.0
+    }
+
     /// All bytes.
     pub fn all() -> Self {
         Self([u64::MAX; 4])

@@ -1,8 +1,10 @@
 //! What a regex is compiled into, when it is first needed: of many regexes few are.
 
 use super::backtrack::Backtracker;
+use super::head::Head;
+use super::meaning::{Meaning, Unread};
 use super::open::Open;
-use super::size;
+use super::size::Size;
 use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta;
 use regex_automata::nfa::thompson::{self, WhichCaptures, NFA};
@@ -16,9 +18,11 @@ const CACHE: usize = 8 << 20;
 /// A regex, and what of it was compiled.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    hir: Hir,
-    /// What a match goes on with from a literal on, if that is known.
-    rest_hir: Option<Hir>,
+    /// What it means, once that is known. `None` within if it means nothing.
+    meaning: OnceLock<Option<Meaning>>,
+    /// What that is read from.
+    unread: Option<Unread>,
+    size: Size,
     /// The most bytes that an automaton may take.
     limit: usize,
     regex: OnceLock<Option<meta::Regex>>,
@@ -34,14 +38,35 @@ pub(super) struct Compiled {
 pub(super) enum CompileError {
     Regex(Box<meta::BuildError>),
     Open(String),
+    /// It is no regex, or larger than it was said to be.
+    Meaning,
 }
 
 impl Compiled {
-    /// Compiles nothing yet. No automaton may take more than `limit` bytes.
-    pub fn new(hir: Hir, rest_hir: Option<Hir>, limit: usize) -> Self {
+    /// Compiles nothing yet. No automaton may take more than `limit` bytes. What matches it in few steps takes at most
+    /// `steps`, if that alone is needed.
+    pub fn new(meaning: Meaning, steps: Option<usize>, limit: usize) -> Self {
+        let size = Size {
+            steps,
+            ..Size::of(&meaning.hir)
+        };
         Self {
-            hir,
-            rest_hir,
+            meaning: OnceLock::from(Some(meaning)),
+            ..Self::unknown(None, size, limit)
+        }
+    }
+
+    /// The same for a regex of a stored set, of which it is not known yet what it means.
+    pub fn unread(unread: Unread, limit: usize) -> Self {
+        let size = unread.size;
+        Self::unknown(Some(unread), size, limit)
+    }
+
+    fn unknown(unread: Option<Unread>, size: Size, limit: usize) -> Self {
+        Self {
+            meaning: OnceLock::new(),
+            unread,
+            size,
             limit,
             regex: OnceLock::new(),
             tries: OnceLock::new(),
@@ -52,9 +77,29 @@ impl Compiled {
         }
     }
 
-    /// Bytes that one automaton takes at most, and all together.
-    pub fn most_memory(&self) -> (usize, usize) {
-        (size::of_automaton(&self.hir), size::of_all(&self.hir))
+    /// Bytes that its automatons take at most.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// What it means, if it means something.
+    fn meaning(&self) -> Option<&Meaning> {
+        let read = || self.unread.as_ref()?.read();
+        self.meaning.get_or_init(read).as_ref()
+    }
+
+    fn hir(&self) -> Option<&Hir> {
+        self.meaning().map(|meaning| &meaning.hir)
+    }
+
+    /// What a match goes on with from a literal on, if that is known.
+    fn rest_hir(&self) -> Option<&Hir> {
+        self.meaning()?.rest.as_ref()
+    }
+
+    /// The characters before a literal, if it begins with some.
+    pub fn head(&self) -> Option<&Head> {
+        self.meaning()?.head.as_ref()
     }
 
     /// Compiles it now, with what tells where matches are open, and what tries the regex, if these are needed.
@@ -62,13 +107,14 @@ impl Compiled {
     /// # Errors
     /// If it takes too much memory.
     pub fn now(&self, may_be_open: bool, is_tried: bool) -> Result<(), CompileError> {
+        let hir = self.hir().ok_or(CompileError::Meaning)?;
         if self.regex.get().is_none() {
-            let regex = regex(&self.hir, Some(self.limit));
+            let regex = regex(hir, Some(self.limit));
             let regex = regex.map_err(CompileError::Regex)?;
             self.regex.get_or_init(|| Some(regex));
         }
         if may_be_open && self.open.get().is_none() {
-            let open = Open::new(&self.hir, self.limit).map_err(CompileError::Open)?;
+            let open = Open::new(hir, self.limit).map_err(CompileError::Open)?;
             self.open.get_or_init(|| Some(Box::new(open)));
         }
         self.rest();
@@ -80,43 +126,43 @@ impl Compiled {
 
     /// The regex. Where [`now`](Self::now) was not called it is one that is small enough to be compiled at any time.
     pub fn regex(&self) -> Option<&meta::Regex> {
-        let regex = || regex(&self.hir, None).ok();
+        let regex = || regex(self.hir()?, None).ok();
         self.regex.get_or_init(regex).as_ref()
     }
 
     /// What tells where matches may begin that need more bytes. `None` if that cannot be told.
     pub fn open(&self) -> Option<&Open> {
-        let open = || Open::new(&self.hir, self.limit).ok().map(Box::new);
+        let open = || Open::new(self.hir()?, self.limit).ok().map(Box::new);
         self.open.get_or_init(open).as_deref()
     }
 
     /// The automaton that reads forward, for a search that is followed byte by byte. It is no larger than those of
     /// [`regex`](Self::regex), and is not kept here: it is needed where one match is longer than a MiB.
     pub fn forward(&self) -> Option<NFA> {
-        forward(&self.hir, None)
+        forward(self.hir()?, None)
     }
 
     /// What tells whether a match can go on from a literal, if something does.
     pub fn rest(&self) -> Option<&DFA> {
-        let rest = || dfa(self.rest_hir.as_ref()?, self.limit);
+        let rest = || dfa(self.rest_hir()?, self.limit);
         self.rest.get_or_init(rest).as_deref()
     }
 
     /// What tries the regex at a place, if something does.
     pub fn tries(&self) -> Option<&DFA> {
-        let tries = || dfa(&self.hir, self.limit);
+        let tries = || dfa(self.hir()?, self.limit);
         self.tries.get_or_init(tries).as_deref()
     }
 
     /// What matches the regex at a place in few steps, if something does.
     pub fn whole_at(&self) -> Option<&Backtracker> {
-        let whole = || Backtracker::new(&self.hir, false).map(Box::new);
+        let whole = || Backtracker::new(self.hir()?, false).map(Box::new);
         self.whole_at.get_or_init(whole).as_deref()
     }
 
     /// The same for what a match goes on with from a literal on.
     pub fn rest_at(&self) -> Option<&Backtracker> {
-        let rest = || Backtracker::new(self.rest_hir.as_ref()?, false).map(Box::new);
+        let rest = || Backtracker::new(self.rest_hir()?, false).map(Box::new);
         self.rest_at.get_or_init(rest).as_deref()
     }
 

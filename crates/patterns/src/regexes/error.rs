@@ -66,6 +66,10 @@ impl RegexSetError {
         match error {
             CompileError::Regex(error) => Self::regex(number, pattern, &error),
             CompileError::Open(what) => Self::new(number, pattern, None, what),
+            CompileError::Meaning => {
+                let what = "it is no regex, or a larger one than the set says";
+                Self::new(number, pattern, None, what.to_owned())
+            }
         }
     }
 

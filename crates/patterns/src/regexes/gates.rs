@@ -1,6 +1,6 @@
 //! The search for marks, and for literals where marks allow them.
 //!
-//! Rules whose marks are alike share a *gate*: what is found is a run of bytes of a class, by the bits that tell which bytes
+//! Rules whose marks are alike share a *gate* (`groups` tells which): what is found is a run of bytes of a class, by the bits that tell which bytes
 //! belong to it. In the blocks of 64 bytes that such runs, which are rare, are near enough to, the rules' literals are looked
 //! for. Where one stands, each rule that wants it is asked whether one of the runs is its own mark. A rule without a literal
 //! is tried where the gate's mark allows a match.
@@ -10,7 +10,8 @@
 
 use super::bits::{keep_led, not_zero, shrink, Classes};
 use super::bytes::ByteSet;
-use super::marks::{Lead, Mark};
+use super::groups::{Gated, Gathered, Group};
+use super::marks::Mark;
 use super::sieve::Sieve;
 use super::words::{first_clear, first_set, WORD};
 use crate::unit::Unit;
@@ -24,16 +25,6 @@ const FOLLOWED: usize = 32;
 /// The bytes that are looked at in a piece to see whether marks are rules' own: in a text that asks for more, all are taken
 /// for such.
 const ASKED: usize = PIECE;
-
-/// What a rule is found by, besides literals in all of the text.
-#[derive(Debug)]
-pub(super) struct Gated<'a> {
-    pub rule: usize,
-    pub mark: Mark,
-    /// The literals of which one lies where the mark tells, with whether ASCII letters of them stand for either case.
-    /// Without, the mark tells of the matches' starts.
-    pub literals: Option<(&'a [Vec<u8>], bool)>,
-}
 
 /// Marks that are alike, and who wants them.
 #[derive(Debug)]
@@ -62,6 +53,8 @@ pub(super) struct Gates {
     classes: Classes,
     /// Those of one class behind each other, the shortest runs first.
     gates: Vec<Gate>,
+    /// The group of each.
+    groups: Vec<Group>,
     /// How far before a piece of text, and behind it, the marks of its literals may reach, in bytes. The first is a multiple
     /// of a word's.
     before: usize,
@@ -86,36 +79,9 @@ pub(super) struct Scratch {
 /// A place of a rule: its number, and the first and the last place that is meant.
 pub(super) type Place = (usize, usize, usize);
 
-/// Cycles for a byte of text that a gate costs where there is no mark, about.
-const GATE: f64 = 0.02;
-
 impl Gates {
-    /// Divides rules among gates. `None` if there are none.
-    pub fn new(gated: &[Gated<'_>], unit: Unit) -> Option<Self> {
-        let mut groups: Vec<(Mark, Vec<usize>)> = Vec::new();
-        for (number, one) in gated.iter().enumerate() {
-            let direct = one.literals.is_none();
-            let known = groups.iter_mut().find(|(mark, numbers)| {
-                gated[numbers[0]].literals.is_none() == direct
-                    && (mark.class, mark.run, mark.lead)
-                        == (one.mark.class, one.mark.run, one.mark.lead)
-                    && mark.behind.is_some() == one.mark.behind.is_some()
-            });
-            match known {
-                Some((mark, numbers)) => {
-                    *mark = mark.union(&one.mark);
-                    numbers.push(number);
-                }
-                None => groups.push((one.mark, vec![number])),
-            }
-        }
-        while let Some((one, other)) = cheaper(gated, &groups) {
-            let (mark, numbers) = groups.swap_remove(other);
-            groups[one].0 = groups[one].0.union(&mark);
-            groups[one].1.extend(numbers);
-        }
-        groups.sort_by_key(|(mark, _)| (mark.class, mark.run));
-        share_leads(&mut groups);
+    /// Prepares groups of rules, each with its literals. `None` if there are none.
+    pub fn new(gated: &[Gated<'_>], groups: Vec<Gathered>, unit: Unit) -> Option<Self> {
         let mut sets: Vec<ByteSet> = Vec::new();
         let mut class = |set: ByteSet| {
             let known = sets.iter().position(|one| *one == set);
@@ -124,20 +90,16 @@ impl Gates {
                 sets.len() - 1
             })
         };
-        let mut gates = Vec::new();
-        for (mark, numbers) in groups {
-            let of_rules = || numbers.iter().map(|number| &gated[*number]);
-            let literals = of_rules().enumerate().filter_map(|(number, one)| {
-                let (literals, fold) = one.literals?;
-                let literals = literals.iter();
-                Some(literals.map(move |literal| (&literal[..], fold, number)))
-            });
-            let direct = gated[numbers[0]].literals.is_none();
-            let rules = of_rules().map(|one| Wanted {
+        let (mut gates, mut kept) = (Vec::new(), Vec::new());
+        for Gathered { group, literals } in groups {
+            let mark = group.mark;
+            let rules = group.numbers.iter().filter_map(|number| gated.get(*number));
+            let rules = rules.map(|one| Wanted {
                 rule: one.rule,
                 mark: one.mark,
                 class: one.mark.class.bytes(),
             });
+            let sieve = |literals| Sieve::new(literals, group.sets.as_deref(), unit);
             gates.push(Gate {
                 class: class(mark.class.bytes()),
                 lead: mark.lead.map(|lead| {
@@ -152,10 +114,11 @@ impl Gates {
                         },
                     )
                 }),
-                literals: (!direct).then(|| Sieve::new(literals.flatten(), unit)),
+                literals: literals.map(sieve),
                 rules: rules.collect(),
                 mark,
             });
+            kept.push(group);
         }
         let marks = gates.iter().map(|gate: &Gate| &gate.mark);
         let before = marks
@@ -166,9 +129,15 @@ impl Gates {
         (!gates.is_empty()).then(|| Self {
             classes: Classes::new(&sets, unit),
             gates,
+            groups: kept,
             before,
             behind,
         })
+    }
+
+    /// The groups that they were made of.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
     /// Bytes of memory that they take.
@@ -392,33 +361,6 @@ impl Wanted {
     }
 }
 
-/// Widens leads to those of others that have hardly any bytes more, so that there are fewer classes.
-fn share_leads(groups: &mut [(Mark, Vec<usize>)]) {
-    const MORE: f64 = 0.01;
-    for number in 0..groups.len() {
-        let Some(lead) = groups[number].0.lead else {
-            continue;
-        };
-        let wider = |set: &ByteSet, other: &ByteSet| {
-            set.is_within(other) && other.rate() - set.rate() < MORE
-        };
-        let others = groups.iter().filter_map(|(mark, _)| mark.lead);
-        let widest = |of: fn(&Lead) -> ByteSet| {
-            let set = of(&lead);
-            let others = others.clone().map(|other| of(&other));
-            let others = others.filter(|other| wider(&set, other));
-            others
-                .max_by(|one, other| one.rate().total_cmp(&other.rate()))
-                .unwrap_or(set)
-        };
-        groups[number].0.lead = Some(Lead {
-            bytes: widest(|lead| lead.bytes),
-            between: widest(|lead| lead.between),
-            ..lead
-        });
-    }
-}
-
 /// Adds to `words` the bits of `from`, each by so many places further.
 fn add_moved(words: &mut [u64], from: &[u64], by: isize) {
     let whole = by.div_euclid(WORD.cast_signed());
@@ -433,22 +375,4 @@ fn add_moved(words: &mut [u64], from: &[u64], by: isize) {
         let before = at(number - whole - 1).copied().unwrap_or(0);
         *word |= here << bits | (before >> 1) >> (63 - bits);
     }
-}
-
-/// Which two gates cost less as one, if any do.
-fn cheaper(gated: &[Gated<'_>], groups: &[(Mark, Vec<usize>)]) -> Option<(usize, usize)> {
-    let direct = |numbers: &[usize]| gated[numbers[0]].literals.is_none();
-    let mut best: Option<(f64, (usize, usize))> = None;
-    for (other, (mark, numbers)) in groups.iter().enumerate() {
-        for (one, (before, of_before)) in groups[..other].iter().enumerate() {
-            if direct(numbers) != direct(of_before) {
-                continue;
-            }
-            let more = before.union(mark).cost() - before.cost() - mark.cost() - GATE;
-            if more < 0.0 && best.is_none_or(|(least, _)| more < least) {
-                best = Some((more, (one, other)));
-            }
-        }
-    }
-    best.map(|(_, pair)| pair)
 }

@@ -2,7 +2,7 @@
 
 use super::bytes::ByteSet;
 use super::required::rate;
-use super::tables::{Grams, GRAM, SETS};
+use super::tables::{GRAM, SETS};
 use crate::joining::join;
 
 /// Bytes that follow each other, each one of a set.
@@ -31,15 +31,12 @@ pub(super) fn rarest(bytes: &[u8], fold: bool) -> usize {
     rarest.map_or(0, |(at, _)| at)
 }
 
-/// What looks for these grams, and the set of each. `None` if more than `most` of all places look like one of them, about.
-pub(super) fn grams(all: impl Iterator<Item = Gram>, most: f64) -> Option<(Grams, Vec<usize>)> {
+/// The set of each of these grams, below [`SETS`]. `None` if more than `most` of all places look like one of them, about.
+pub(super) fn sets(all: impl Iterator<Item = Gram>, most: f64) -> Option<Vec<u8>> {
     let all: Vec<Gram> = all.collect();
     let (sets, looks) = divided(&all);
-    if looks > most {
-        return None;
-    }
-    let found = Grams::new(all.iter().zip(sets.iter().copied()));
-    Some((found, sets))
+    let small = sets.into_iter().map(|set| u8::try_from(set).ok());
+    small.collect::<Option<_>>().filter(|_| looks <= most)
 }
 
 /// Divides grams into sets of those that are alike: the set of each, and how often something looks like one of them at a

@@ -20,6 +20,9 @@ pub(super) const LONGEST: usize = 64;
 /// The furthest that a run may lie from a literal or from a match's start.
 const FURTHEST: usize = 1024;
 
+/// The same of any mark: that of a literal may begin so far before it as both are from a match's start.
+pub(super) const FURTHEST_OF_ALL: usize = 2 * FURTHEST;
+
 /// A class of bytes of which runs are looked for: one of few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct RunClass {
@@ -44,6 +47,16 @@ impl RunClass {
 
     const fn new(chars: u8, wide: bool) -> Self {
         Self { chars, wide }
+    }
+
+    /// Its number in a stored set.
+    pub fn number(self) -> u8 {
+        self.chars | u8::from(self.wide) << 2
+    }
+
+    /// The class with a number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        (number < 8).then_some(Self::new(number & 3, number & 4 > 0))
     }
 
     /// The smallest that contains both.
@@ -222,12 +235,8 @@ const MOST_COST_BEHIND: f64 = 1.5;
 
 /// The best mark that is told of a literal from whose start on a match goes on with `rest`, and which begins from
 /// `literal` on: the fewest and the most bytes behind the start of a match of `whole`.
-pub(super) fn of_literal(
-    whole: &Hir,
-    rest: Option<&Hir>,
-    literal: (usize, Option<usize>),
-) -> Option<Mark> {
-    let behind = rest.map(marks).unwrap_or_default();
+pub(super) fn of_literal(whole: &Hir, rest: &Hir, literal: (usize, Option<usize>)) -> Option<Mark> {
+    let behind = marks(rest);
     let before: Vec<Mark> = match literal {
         (nearest, Some(furthest)) if furthest <= FURTHEST => {
             let (nearest, furthest) = (nearest as isize, furthest as isize);

@@ -6,7 +6,8 @@
 //! searched for here in all of the text, by their marks, or alone.
 
 use super::builder::gated_rule;
-use super::gates::{Gated, Gates};
+use super::gates::Gates;
+use super::groups::{self, Gated};
 use super::smart::smart_case;
 use super::{Hit, Part, RegexSet, RegexSetBuilder, RegexSetCache};
 use crate::compare::stands_at;
@@ -114,7 +115,7 @@ impl RegexSet {
                 .into_iter()
                 .map(|((bytes, fold), rules)| NearLiteral { bytes, fold, rules })
                 .collect(),
-            gates: Gates::new(&marked, Unit::chosen()),
+            gates: Gates::new(&marked, groups::divide(&marked), Unit::chosen()),
             others,
         }
     }

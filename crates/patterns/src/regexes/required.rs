@@ -6,7 +6,7 @@ use regex_syntax::hir::literal::{Extractor, Seq};
 use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 /// The most literals of one regex.
-const MOST_LITERALS: usize = 64;
+pub(super) const MOST_LITERALS: usize = 64;
 
 /// The longest part of a literal that is looked for: more would hardly make it rarer.
 pub(super) const LONGEST: usize = 16;
@@ -25,14 +25,20 @@ pub(super) struct Required {
     pub nearest: usize,
     /// The most bytes between a match's start and the literal, if there is a bound.
     pub furthest: Option<usize>,
-    /// What a match goes on with from a literal's start on, if that is known.
-    pub rest: Option<Hir>,
+}
+
+/// What every match of a regex contains, and what that tells of the regex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Derived {
+    pub required: Required,
+    /// What a match goes on with from a literal's start on.
+    pub rest: Hir,
     /// The characters of which there may be some before the literal, and nothing else: see [`head`](super::head).
     pub head: Option<Head>,
 }
 
 /// The best literals for finding the matches of a regex, if there are any worth it.
-pub(super) fn required(hir: &Hir) -> Option<Required> {
+pub(super) fn derived(hir: &Hir) -> Option<Derived> {
     let mut parts = Vec::new();
     flatten(hir, &mut parts);
     let is_look = |part: &&Hir| matches!(part.kind(), HirKind::Look(_));
@@ -47,7 +53,7 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
     }
     let folded: Vec<Hir> = parts.iter().map(|part| fold(part)).collect();
     let exact: Vec<Hir> = parts.iter().map(|part| (*part).clone()).collect();
-    let mut best: Option<(f64, Required)> = None;
+    let mut best: Option<(f64, Derived)> = None;
     let (mut nearest, mut furthest) = (0_usize, Some(0_usize));
     for (index, part) in parts.iter().enumerate() {
         for (rest, fold) in [(&exact[index..], false), (&folded[index..], true)] {
@@ -72,12 +78,16 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
                 } else {
                     None
                 };
-                let found = Required {
+                let required = Required {
                     literals,
                     fold,
                     nearest,
                     furthest,
-                    rest: Some(Hir::concat(exact[index..].to_vec())),
+                };
+                let rest = Hir::concat(exact[index..].to_vec());
+                let found = Derived {
+                    required,
+                    rest,
                     head,
                 };
                 best = Some((cost, found));
@@ -89,12 +99,13 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
             .zip(part.properties().maximum_len())
             .and_then(|(before, this)| before.checked_add(this));
     }
-    best.map(|(_, required)| required)
+    best.map(|(_, derived)| derived)
 }
 
 /// The best literals of all branches together, if each has some.
-fn in_each(branches: &[Hir]) -> Option<Required> {
-    let found: Vec<Required> = branches.iter().map(required).collect::<Option<_>>()?;
+fn in_each(branches: &[Hir]) -> Option<Derived> {
+    let each: Vec<Derived> = branches.iter().map(derived).collect::<Option<_>>()?;
+    let found: Vec<&Required> = each.iter().map(|one| &one.required).collect();
     let fold = found.iter().any(|one| one.fold);
     let mut literals: Vec<Vec<u8>> = found.iter().flat_map(|one| one.literals.clone()).collect();
     if fold {
@@ -108,7 +119,7 @@ fn in_each(branches: &[Hir]) -> Option<Required> {
     if literals.len() > MOST_LITERALS || total * RAREST_USE > 1.0 {
         return None;
     }
-    Some(Required {
+    let required = Required {
         literals,
         fold,
         nearest: found.iter().map(|one| one.nearest).min()?,
@@ -116,11 +127,10 @@ fn in_each(branches: &[Hir]) -> Option<Required> {
             .iter()
             .map(|one| one.furthest)
             .try_fold(0, |most, one| Some(most.max(one?))),
-        rest: found
-            .into_iter()
-            .map(|one| one.rest)
-            .collect::<Option<_>>()
-            .map(Hir::alternation),
+    };
+    Some(Derived {
+        required,
+        rest: Hir::alternation(each.into_iter().map(|one| one.rest).collect()),
         head: None,
     })
 }
@@ -271,7 +281,7 @@ mod tests {
     use super::*;
 
     fn of(pattern: &str) -> Option<Required> {
-        required(&regex_syntax::parse(pattern).unwrap())
+        derived(&regex_syntax::parse(pattern).unwrap()).map(|derived| derived.required)
     }
 
     #[test]

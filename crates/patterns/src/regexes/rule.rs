@@ -4,9 +4,10 @@ use super::backtrack::Backtracker;
 use super::compiled::{CompileError, Compiled};
 use super::endless::is_endless;
 use super::marks::Mark;
+use super::meaning::{Meaning, Unread};
 use super::open::{Open, LOOK};
 use super::progress::{Memory, Progress};
-use super::required::{Required, LONGEST};
+use super::required::{Derived, Required, LONGEST};
 use super::Part;
 use regex_automata::hybrid::dfa::DFA;
 use regex_syntax::hir::Hir;
@@ -36,6 +37,22 @@ pub(super) enum Way {
     Gate(Required),
 }
 
+/// How long matches of a regex are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Length {
+    /// The longest match, in bytes, if there is a bound.
+    pub longest: Option<usize>,
+    /// Whether a match may go on over any bytes, however many.
+    pub endless: bool,
+}
+
+impl Length {
+    /// Whether a search is confined to windows around literals.
+    pub fn is_in_window(self) -> bool {
+        self.longest.is_some_and(|longest| longest <= WINDOW)
+    }
+}
+
 /// One regex of a set.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -47,29 +64,50 @@ pub(super) struct Rule {
     pub longest: Option<usize>,
     /// Whether a match may go on over any bytes, however many.
     pub endless: bool,
-    /// Bytes that what matches it in few steps takes at most, if that alone is needed: many lists are of such regexes.
-    steps: Option<usize>,
 }
 
 impl Rule {
-    /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
-    pub fn new(hir: Hir, mut required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
-        let longest = hir.properties().maximum_len();
-        let endless = is_endless(&hir);
-        let is_window = required.is_some() && longest.is_some_and(|longest| longest <= WINDOW);
+    /// Chooses the way for a regex. `alone` is where matches begin, told by a mark without a literal. No automaton of it may
+    /// take more than `limit` bytes.
+    pub fn new(
+        hir: Hir,
+        derived: Option<Derived>,
+        (alone, mark): (Option<Required>, Option<Mark>),
+        limit: usize,
+    ) -> Self {
+        let length = Length {
+            longest: hir.properties().maximum_len(),
+            endless: is_endless(&hir),
+        };
+        let required = derived.as_ref().map(|derived| derived.required.clone());
+        let required = required.or(alone);
+        let is_window = required.is_some() && length.is_in_window();
         let steps = is_window.then(|| Backtracker::of_sequence(&hir)).flatten();
-        if let (Some(_), Some(required)) = (steps, &mut required) {
-            // All of it is matched as soon.
-            required.rest = None;
-        }
-        let rest = required.as_ref().and_then(|required| required.rest.clone());
+        let meaning = Meaning::new(hir, derived, steps.is_some());
+        let compiled = Compiled::new(meaning, steps, limit);
+        Self::of(required, mark, length, compiled)
+    }
+
+    /// The same for a regex of a stored set, with what that says of it.
+    pub fn stored(unread: Unread, mark: Option<Mark>, length: Length, limit: usize) -> Self {
+        let required = unread.required.clone();
+        Self::of(required, mark, length, Compiled::unread(unread, limit))
+    }
+
+    fn of(
+        required: Option<Required>,
+        mark: Option<Mark>,
+        Length { longest, endless }: Length,
+        compiled: Compiled,
+    ) -> Self {
         let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
             (Some(required), _) => {
-                let most_tries = match rest {
-                    Some(_) => TRIES_BEFORE_REST,
-                    None => TRIES,
+                // From a literal on it is known how a match goes on.
+                let most_tries = match required.literals.is_empty() {
+                    false => TRIES_BEFORE_REST,
+                    true => TRIES,
                 };
                 match required.furthest {
                     Some(furthest) if furthest - required.nearest < most_tries => {
@@ -82,23 +120,24 @@ impl Rule {
         Self {
             way,
             mark,
-            compiled: Compiled::new(hir, rest, limit),
+            compiled,
             longest,
             endless,
-            steps,
         }
     }
 
     /// What matches the regex at a place, if it needs nothing else.
     pub fn in_steps(&self) -> Option<&Backtracker> {
-        self.steps.and_then(|_| self.compiled.whole_at())
+        self.compiled.size().steps?;
+        self.compiled.whole_at()
     }
 
     /// Bytes that one automaton takes at most, and all that the rule is compiled into.
     pub fn most_memory(&self) -> (usize, usize) {
-        match self.steps {
+        let size = self.compiled.size();
+        match size.steps {
             Some(bytes) => (0, size_of::<Self>() + bytes),
-            None => self.compiled.most_memory(),
+            None => (size.automaton, size.all),
         }
     }
 
@@ -199,12 +238,12 @@ impl Rule {
 mod tests {
     use super::*;
     use crate::regexes::parsed;
-    use crate::regexes::required::required;
+    use crate::regexes::required::derived;
 
     fn rule(pattern: &str) -> Rule {
         let hir = parsed(pattern);
-        let required = required(&hir);
-        Rule::new(hir, required, None, 10 << 20)
+        let derived = derived(&hir);
+        Rule::new(hir, derived, (None, None), 10 << 20)
     }
 
     #[test]

@@ -5,16 +5,19 @@
 
 use super::bits::fill_grams;
 use super::gates::Place;
-use super::likeness::{gram, grams, rarest};
+use super::likeness::{gram, rarest, sets, Gram};
 use super::tables::{Grams, SETS};
 use crate::compare::stands_at;
 use crate::unit::Unit;
 
 /// The most literals.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// The share of a text's places at which something may look like a literal, at most.
 const MOST_RATE: f64 = 0.03;
+
+/// A literal, whether ASCII letters of it stand for either case, and the rule that wants it.
+pub(super) type Wanted<'a> = (&'a [u8], bool, usize);
 
 /// A literal, and who wants it.
 #[derive(Debug)]
@@ -38,34 +41,33 @@ pub(super) struct Scout {
 }
 
 impl Scout {
-    /// Prepares literals, each with whether ASCII letters of it stand for either case, and the rule that wants it. `None` if
-    /// there are none, or if they are too many or too common, or if there is no vector unit for it.
-    pub fn new<'a>(
-        literals: impl Iterator<Item = (&'a [u8], bool, usize)>,
-        unit: Unit,
-    ) -> Option<Self> {
-        let all: Vec<Literal> = literals
-            .take(MOST + 1)
-            .map(|(bytes, fold, rule)| Literal {
-                at: rarest(bytes, fold),
-                bytes: if fold {
-                    bytes.to_ascii_lowercase()
-                } else {
-                    bytes.to_vec()
-                },
-                fold,
-                rule,
-            })
-            .collect();
-        if all.is_empty() || all.len() > MOST || unit == Unit::PORTABLE {
+    /// The set of each literal, below [`SETS`]. `None` if there are no literals, or if they are too many or too common.
+    pub fn divide<'a>(literals: impl Iterator<Item = Wanted<'a>>) -> Option<Vec<u8>> {
+        let all: Vec<Literal> = literals.take(MOST + 1).map(Literal::new).collect();
+        if all.is_empty() || all.len() > MOST {
             return None;
         }
-        let first = |one: &Literal| gram(one.bytes.get(one.at..).unwrap_or_default(), one.fold);
-        let (grams, numbers) = grams(all.iter().map(first), MOST_RATE)?;
+        sets(all.iter().map(Literal::gram), MOST_RATE)
+    }
+
+    /// Prepares literals, of each of which it is known in which set it is. `None` if there is no vector unit for it.
+    pub fn new<'a>(
+        literals: impl Iterator<Item = Wanted<'a>>,
+        of_literals: &[u8],
+        unit: Unit,
+    ) -> Option<Self> {
+        if unit == Unit::PORTABLE {
+            return None;
+        }
+        let all: Vec<Literal> = literals.map(Literal::new).collect();
+        let grams = all.iter().map(Literal::gram);
+        let grams = Grams::new(grams.zip(of_literals.iter().copied()));
         let furthest = all.iter().map(|literal| literal.at).max().unwrap_or(0);
         let mut sets: [Vec<Literal>; SETS] = Default::default();
-        for (literal, set) in all.into_iter().zip(numbers) {
-            sets[set].push(literal);
+        for (literal, set) in all.into_iter().zip(of_literals) {
+            if let Some(set) = sets.get_mut(usize::from(*set)) {
+                set.push(literal);
+            }
         }
         Some(Self {
             grams,
@@ -117,6 +119,23 @@ impl Scout {
 }
 
 impl Literal {
+    fn new((bytes, fold, rule): Wanted<'_>) -> Self {
+        Self {
+            at: rarest(bytes, fold),
+            bytes: match fold {
+                true => bytes.to_ascii_lowercase(),
+                false => bytes.to_vec(),
+            },
+            fold,
+            rule,
+        }
+    }
+
+    /// The bytes that are looked for.
+    fn gram(&self) -> Gram {
+        gram(self.bytes.get(self.at..).unwrap_or_default(), self.fold)
+    }
+
     fn stands_at(&self, text: &[u8], start: usize) -> bool {
         // The bytes that are rarest differ most often.
         let (wanted, known) = (self.bytes.get(self.at), text.get(start + self.at));
@@ -163,7 +182,9 @@ mod tests {
             for unit in Unit::all() {
                 let given = literals.iter().enumerate();
                 let given = given.map(|(rule, (bytes, fold))| (&bytes[..], *fold, rule));
-                let Some(scout) = Scout::new(given, unit) else {
+                let sets = Scout::divide(given.clone());
+                let scout = sets.and_then(|sets| Scout::new(given, &sets, unit));
+                let Some(scout) = scout else {
                     continue;
                 };
                 let mut found = Vec::new();

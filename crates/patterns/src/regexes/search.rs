@@ -258,7 +258,7 @@ impl Rule {
         (place, end): (usize, Option<usize>),
         found: &mut impl FnMut(usize, usize),
     ) -> Option<()> {
-        let head = self.required()?.head.as_ref()?;
+        let head = self.compiled.head()?;
         let end = match end {
             Some(end) => end,
             None => {

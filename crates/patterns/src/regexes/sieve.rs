@@ -4,7 +4,7 @@
 //! literal's may be; elsewhere, and behind it, a hash does.
 
 use super::bits::fill_grams;
-use super::likeness::{gram, grams, rarest};
+use super::likeness::{gram, rarest, sets, Gram};
 use super::tables::Grams;
 use super::words::{first_clear, first_set, WORD};
 use crate::compare::stands_at;
@@ -40,8 +40,9 @@ pub(super) struct Sieve {
 /// The share of places at which something may look like a literal, at most, if the vector unit is to tell where.
 const MOST_RATE: f64 = 0.1;
 
+/// A literal.
 #[derive(Debug)]
-struct Literal {
+pub(super) struct Literal {
     bytes: Vec<u8>,
     fold: bool,
     /// Where the bytes are by which it is found.
@@ -70,9 +71,12 @@ fn load(text: &[u8]) -> u32 {
 }
 
 impl Sieve {
-    /// Prepares literals, each with whether ASCII letters of it stand for either case, and the number of who wants it. None
-    /// is shorter than [`SHORTEST`].
-    pub fn new<'a>(literals: impl Iterator<Item = (&'a [u8], bool, usize)>, unit: Unit) -> Self {
+    /// Bytes that one takes, at least.
+    pub const LEAST: usize = size_of::<Self>() + (4 << BITS) + (1 << (BITS - 3));
+
+    /// Each literal once, of some with whether ASCII letters of it stand for either case, and the number of who wants it.
+    /// None is shorter than [`SHORTEST`].
+    pub fn literals<'a>(literals: impl Iterator<Item = (&'a [u8], bool, usize)>) -> Vec<Literal> {
         let mut rules: BTreeMap<(Vec<u8>, bool), Vec<usize>> = BTreeMap::new();
         for (bytes, fold, rule) in literals {
             let bytes = if fold {
@@ -82,15 +86,23 @@ impl Sieve {
             };
             rules.entry((bytes, fold)).or_default().push(rule);
         }
-        let literals: Vec<Literal> = rules
-            .into_iter()
-            .map(|((bytes, fold), rules)| Literal {
-                at: rarest(&bytes, fold),
-                bytes,
-                fold,
-                rules,
-            })
-            .collect();
+        let literals = rules.into_iter();
+        let literals = literals.map(|((bytes, fold), rules)| Literal {
+            at: rarest(&bytes, fold),
+            bytes,
+            fold,
+            rules,
+        });
+        literals.collect()
+    }
+
+    /// The set of each literal, if a vector unit is to tell where they may be.
+    pub fn divide(literals: &[Literal]) -> Option<Vec<u8>> {
+        sets(literals.iter().map(Literal::gram), MOST_RATE)
+    }
+
+    /// Prepares [literals](Self::literals), which are [divided](Self::divide) so.
+    pub fn new(literals: Vec<Literal>, sets: Option<&[u8]>, unit: Unit) -> Self {
         let mut entries = Vec::new();
         for (number, literal) in (0..).zip(&literals) {
             // All that may follow a literal that is too short; letters in either case are alike.
@@ -113,14 +125,13 @@ impl Sieve {
             let head: &mut u32 = &mut heads[*hash as usize];
             *head = if *head == 0 { next } else { *head };
         }
-        let first = |one: &Literal| gram(one.found_by(), one.fold);
-        let by_grams = || grams(literals.iter().map(first), MOST_RATE);
-        let grams = (unit != Unit::PORTABLE).then(by_grams).flatten();
+        let grams = literals.iter().map(Literal::gram);
+        let by_grams = |sets: &[u8]| Grams::new(grams.zip(sets.iter().copied()));
         Self {
             known,
             heads,
             entries,
-            grams: grams.map(|(grams, _)| grams),
+            grams: sets.filter(|_| unit != Unit::PORTABLE).map(by_grams),
             furthest: literals.iter().map(|one| one.at).max().unwrap_or(0),
             literals,
             unit,
@@ -209,6 +220,10 @@ impl Sieve {
 }
 
 impl Literal {
+    fn gram(&self) -> Gram {
+        gram(self.found_by(), self.fold)
+    }
+
     /// Its bytes from those on by which it is found.
     fn found_by(&self) -> &[u8] {
         self.bytes.get(self.at..).unwrap_or_default()
@@ -254,7 +269,9 @@ mod tests {
             }
             expected.sort_unstable();
             for unit in Unit::all() {
-                let sieve = Sieve::new(sieve.clone(), unit);
+                let literals = Sieve::literals(sieve.clone());
+                let sets = Sieve::divide(&literals);
+                let sieve = Sieve::new(literals, sets.as_deref(), unit);
                 let mut found = Vec::new();
                 let blocks = (from, &[blocks][..]);
                 sieve.find(&mut Vec::new(), &text, blocks, |rule, at| {

@@ -15,16 +15,33 @@ const AUTOMATON: usize = 4 << 10;
 /// Bytes that small DFAs and literals that are looked for take at most, which the search engine limits by itself.
 const OTHERS: usize = 256 << 10;
 
+/// How much memory a regex may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// Bytes of the largest automaton.
+    pub automaton: usize,
+    /// Bytes of all automatons.
+    pub all: usize,
+    /// Bytes of what matches it in few steps, if that alone is needed: many lists are of such regexes.
+    pub steps: Option<usize>,
+}
+
+impl Size {
+    pub fn of(hir: &Hir) -> Self {
+        let automaton = of_automaton(hir);
+        Self {
+            automaton,
+            all: automaton.saturating_mul(8).saturating_add(OTHERS),
+            steps: None,
+        }
+    }
+}
+
 /// Bytes that the largest of the automatons that a regex is compiled into takes at most: what `regex-automata` calls the
 /// size of an NFA.
 #[must_use]
 pub fn of_automaton(hir: &Hir) -> usize {
     states(hir).saturating_mul(2).saturating_add(AUTOMATON)
-}
-
-/// Bytes that all of them together take at most.
-pub(super) fn of_all(hir: &Hir) -> usize {
-    of_automaton(hir).saturating_mul(8).saturating_add(OTHERS)
 }
 
 /// Bytes of the states for a regex, read in either direction.

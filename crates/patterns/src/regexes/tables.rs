@@ -52,16 +52,17 @@ pub(super) struct Grams {
 
 impl Grams {
     /// Prepares grams, each with the number of its set, below 8.
-    pub fn new<'a>(grams: impl Iterator<Item = (&'a [ByteSet; GRAM], usize)>) -> Self {
+    pub fn new(grams: impl Iterator<Item = ([ByteSet; GRAM], u8)>) -> Self {
         let mut bytes = Box::new([[0; 256]; GRAM]);
         let mut halves = [[[0; 16]; 2]; GRAM];
         for (gram, set) in grams {
+            let bit = 1_u8.checked_shl(set.into()).unwrap_or(0);
             for (place, of_place) in gram.iter().enumerate() {
                 for byte in 0..=u8::MAX {
                     if of_place.has(byte) {
-                        bytes[place][usize::from(byte)] |= 1 << set;
-                        halves[place][0][usize::from(byte & 15)] |= 1 << set;
-                        halves[place][1][usize::from(byte >> 4)] |= 1 << set;
+                        bytes[place][usize::from(byte)] |= bit;
+                        halves[place][0][usize::from(byte & 15)] |= bit;
+                        halves[place][1][usize::from(byte >> 4)] |= bit;
                     }
                 }
             }

@@ -22,8 +22,15 @@ pub enum SetError {
         /// Bytes that it has.
         found: u64,
     },
-    /// The checksum is another one: bytes were changed.
-    Checksum,
+    /// Bytes were changed: they do not have their checksum.
+    Checksum {
+        /// The section, or `head`.
+        section: &'static str,
+        /// Where these bytes begin, in bytes from the beginning of the set.
+        from: u64,
+        /// Where they end.
+        until: u64,
+    },
     /// Something in the set contradicts itself.
     Damaged {
         /// The section.
@@ -75,8 +82,13 @@ impl fmt::Display for SetError {
                 f,
                 "the set has {expected} bytes, and there are {found}; copy it again, or compile it again"
             ),
-            Self::Checksum => f.write_str(
-                "the set was damaged: its bytes do not have the checksum at byte 16; copy it again, or compile it again",
+            Self::Checksum {
+                section,
+                from,
+                until,
+            } => write!(
+                f,
+                "the set was damaged: section {section}, from byte {from} to {until}, does not have its checksum; copy it again, or compile it again"
             ),
             Self::Damaged {
                 section,

@@ -2,8 +2,8 @@
 
 use super::error::SetError;
 use super::fields::FieldReader;
+use super::memory::SetBytes;
 use super::FORMAT;
-use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -11,12 +11,15 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The first bytes of every set. A transfer that changes line ends, or takes seven bits, changes them.
 pub const MAGIC: [u8; 8] = *b"\x89GMS\r\n\x1a\n";
 
-/// Where the checksum is, and where the bytes begin of which it is.
+/// Where the checksum of head and table is, and where the bytes begin of which it is.
 const CHECKSUM: Range<usize> = 16..32;
 
 /// Bytes of the head, and of an entry in the table of sections.
 const HEAD: usize = 64;
-const ENTRY: usize = 24;
+const ENTRY: usize = 40;
+
+/// Where an entry has the checksum of its section.
+const SUM: usize = 24;
 
 /// The version of the program that writes, and the number of sections.
 const WRITER: Range<usize> = 40..56;
@@ -77,20 +80,9 @@ impl Tag {
     }
 }
 
-/// The checksum of a set.
-fn checksum(set: &[u8]) -> [u8; 16] {
-    xxh3_128(set.get(CHECKSUM.end..).unwrap_or_default()).to_le_bytes()
-}
-
-/// Reads a set of `len` bytes into words, which [`PatternSet::load`](crate::PatternSet::load) takes.
-///
-/// # Errors
-/// The reader's error, and one if it ends before.
-pub fn read(mut from: impl Read, len: usize) -> io::Result<Vec<u64>> {
-    let mut words = vec![0_u64; len.div_ceil(8)];
-    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-    from.read_exact(&mut bytes[..len])?;
-    Ok(words)
+/// The checksum of bytes.
+fn checksum(bytes: &[u8]) -> [u8; 16] {
+    xxh3_128(bytes).to_le_bytes()
 }
 
 /// Puts a set together.
@@ -117,13 +109,15 @@ impl SetWriter {
         set[WRITER][..shown].copy_from_slice(&version[..shown]);
         let count = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);
         set[COUNT..COUNT + 4].copy_from_slice(&count.to_le_bytes());
-        let mut offset = HEAD + ENTRY * self.sections.len();
+        let table_end = HEAD + ENTRY * self.sections.len();
+        let mut offset = table_end;
         for (tag, number, bytes) in &self.sections {
             offset = offset.next_multiple_of(ALIGN);
             set.extend_from_slice(&(*tag as u32).to_le_bytes());
             set.extend_from_slice(&number.to_le_bytes());
             set.extend_from_slice(&(offset as u64).to_le_bytes());
             set.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            set.extend_from_slice(&checksum(bytes));
             offset += bytes.len();
         }
         offset = offset.next_multiple_of(ALIGN);
@@ -134,7 +128,7 @@ impl SetWriter {
         }
         set.resize(offset, 0);
         set[32..40].copy_from_slice(&(offset as u64).to_le_bytes());
-        let checksum = checksum(&set);
+        let checksum = checksum(&set[CHECKSUM.end..table_end]);
         set[CHECKSUM].copy_from_slice(&checksum);
         set
     }
@@ -143,21 +137,20 @@ impl SetWriter {
 /// A set whose head, checksum and table of sections were checked.
 #[derive(Debug)]
 pub(crate) struct SetReader {
-    words: Arc<Vec<u64>>,
+    bytes: Arc<SetBytes>,
     sections: Vec<(Tag, u32, Range<usize>)>,
 }
 
 impl SetReader {
-    /// Takes a set that is in memory. `words` hold `len` bytes.
+    /// Takes a set that is in memory.
     ///
     /// # Errors
-    /// What is wrong with head, checksum or table.
-    pub fn new(words: Vec<u64>, len: usize) -> Result<Self, SetError> {
+    /// What is wrong with head, table or checksums.
+    pub fn new(bytes: SetBytes) -> Result<Self, SetError> {
         if cfg!(target_endian = "big") {
             return Err(SetError::BigEndian);
         }
-        let all: &[u8] = bytemuck::cast_slice(&words);
-        let set = all.get(..len).unwrap_or(all);
+        let set = bytes.all();
         if !set.starts_with(&MAGIC) {
             return Err(SetError::NotASet);
         }
@@ -184,9 +177,6 @@ impl SetReader {
         if expected != found {
             return Err(cut(expected));
         }
-        if head[CHECKSUM] != checksum(set) {
-            return Err(SetError::Checksum);
-        }
         let damaged = |offset: usize, what: &str| {
             Err(SetError::damaged("table of sections", offset as u64, what))
         };
@@ -202,6 +192,18 @@ impl SetReader {
         let Some(table) = set.get(HEAD..HEAD + ENTRY * count) else {
             return damaged(COUNT, "the set ends before its table of sections does");
         };
+        let changed = |section, range: Range<usize>| {
+            let (from, until) = (range.start as u64, range.end as u64);
+            Err(SetError::Checksum {
+                section,
+                from,
+                until,
+            })
+        };
+        let summed = CHECKSUM.end..HEAD + table.len();
+        if head[CHECKSUM] != checksum(&set[summed.clone()]) {
+            return changed("head", summed);
+        }
         let mut sections: Vec<(Tag, u32, Range<usize>)> = Vec::with_capacity(count);
         let mut end = HEAD + ENTRY * count;
         for (index, entry) in table.chunks_exact(ENTRY).enumerate() {
@@ -209,7 +211,7 @@ impl SetReader {
             let mut fields = FieldReader::new(entry, "table of sections", at as u64);
             let (tag, number) = (fields.u32()?, fields.u32()?);
             let (offset, len) = (fields.u64()?, fields.u64()?);
-            let Some((tag, _)) = Tag::of(tag) else {
+            let Some((tag, name)) = Tag::of(tag) else {
                 return damaged(at, "a section of an unknown kind");
             };
             if sections
@@ -230,6 +232,9 @@ impl SetReader {
             if let Some(stray) = set[end..begin].iter().position(|byte| *byte != 0) {
                 return damaged(end + stray, "a byte between sections that is not 0");
             }
+            if entry[SUM..] != checksum(&set[begin..until]) {
+                return changed(name, begin..until);
+            }
             sections.push((tag, number, begin..until));
             end = until;
         }
@@ -240,7 +245,7 @@ impl SetReader {
             return damaged(end + stray, "a byte behind the last section that is not 0");
         }
         Ok(Self {
-            words: Arc::new(words),
+            bytes: Arc::new(bytes),
             sections,
         })
     }
@@ -262,7 +267,7 @@ impl SetReader {
         let index = sections.position(|(one, its, _)| (*one, *its) == (tag, number))?;
         let (tag, _, range) = self.sections.remove(index);
         Some(Section {
-            words: Arc::clone(&self.words),
+            bytes: Arc::clone(&self.bytes),
             name: tag.name(),
             range,
         })
@@ -287,27 +292,18 @@ impl SetReader {
 /// A section of a set that was read. It keeps the set in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
-    words: Arc<Vec<u64>>,
+    bytes: Arc<SetBytes>,
     name: &'static str,
     /// Its bytes in the set. They begin at a multiple of [`ALIGN`].
     range: Range<usize>,
 }
 
 impl Section {
-    pub fn len(&self) -> usize {
-        self.range.len()
-    }
-
     /// The section's bytes.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        let all: &[u8] = bytemuck::cast_slice(&self.words);
+        let all = self.bytes.all();
         all.get(self.range.clone()).unwrap_or_default()
-    }
-
-    /// The set, and the words of it in which the section is.
-    pub fn words(&self) -> (&Arc<Vec<u64>>, Range<usize>) {
-        let range = self.range.start / 8..self.range.end.div_ceil(8);
-        (&self.words, range)
     }
 
     /// Its fields.

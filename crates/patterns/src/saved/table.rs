@@ -4,20 +4,13 @@ use super::error::SetError;
 use super::file::Section;
 use bytemuck::AnyBitPattern;
 use std::ops::Deref;
-use std::sync::Arc;
 
 /// Numbers in a row. Those of a set that was read stay where they are, and keep it in memory.
 #[derive(Clone)]
 pub(crate) enum Table<T> {
     Own(Vec<T>),
-    Part {
-        words: Arc<Vec<u64>>,
-        /// The place of the first of `words`, and behind the last.
-        from: usize,
-        until: usize,
-        /// The number of elements. There may be room for one more in the last word.
-        len: usize,
-    },
+    /// A section that holds whole elements.
+    Part(Section),
 }
 
 impl<T: AnyBitPattern> Table<T> {
@@ -26,20 +19,12 @@ impl<T: AnyBitPattern> Table<T> {
     /// # Errors
     /// If its length is no multiple of an element's.
     pub fn of(section: &Section) -> Result<Self, SetError> {
-        let (words, range) = section.words();
-        let len = section.len() / size_of::<T>();
-        let table = Self::Part {
-            words: Arc::clone(words),
-            from: range.start,
-            until: range.end,
-            len,
-        };
-        if len * size_of::<T>() != section.len() || table.len() != len {
-            let each = size_of::<T>();
+        let each = size_of::<T>();
+        if bytemuck::try_cast_slice::<u8, T>(section.bytes()).is_err() {
             let what = format!("its length is no multiple of {each} bytes");
             return Err(section.damaged(0, what));
         }
-        Ok(table)
+        Ok(Self::Part(section.clone()))
     }
 }
 
@@ -50,16 +35,7 @@ impl<T: AnyBitPattern> Deref for Table<T> {
     fn deref(&self) -> &[T] {
         match self {
             Self::Own(all) => all,
-            Self::Part {
-                words,
-                from,
-                until,
-                len,
-            } => {
-                let words = words.get(*from..*until).unwrap_or_default();
-                let all = bytemuck::try_cast_slice(words).unwrap_or_default();
-                all.get(..*len).unwrap_or_default()
-            }
+            Self::Part(section) => bytemuck::try_cast_slice(section.bytes()).unwrap_or_default(),
         }
     }
 }

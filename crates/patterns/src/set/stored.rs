@@ -3,7 +3,9 @@
 use super::builder::Settings;
 use super::PatternSet;
 use crate::literals::Stored;
-use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWriter, Tag};
+use crate::saved::{
+    FieldReader, FieldWriter, Section, SetBytes, SetError, SetReader, SetWriter, Tag,
+};
 use crate::{Boundary, Literals};
 
 /// What a user of a set added to it.
@@ -46,29 +48,26 @@ impl PatternSet {
             set.section(Tag::NameEnds, 0, ends);
         }
         if let Some(strings) = &self.strings {
-            strings.save(&mut set);
+            strings.save(&mut set, 0);
         }
+        self.regexes.save(&mut set);
         if let Some(attached) = attached {
             set.section(Tag::Attached, 0, attached.finish());
         }
         set.finish()
     }
 
-    /// Takes a set of `len` bytes, which `words` hold, and what is attached to it. Its tables are used where they are.
-    /// Regexes may take `memory` bytes beside them.
+    /// Takes a set, and what is attached to it. Its tables are used where they are. Regexes may take `memory` bytes beside
+    /// them.
     ///
     /// Whatever the bytes are, this ends in a time in proportion to their number, but for the compilation of regexes, and
     /// so does every search.
     ///
     /// # Errors
     /// What is wrong with the set, and where.
-    pub fn load(
-        words: Vec<u64>,
-        len: usize,
-        memory: usize,
-    ) -> Result<(Self, Option<Attached>), SetError> {
-        let mut set = SetReader::new(words, len)?;
-        let strings = Literals::load(&mut set)?;
+    pub fn load(bytes: SetBytes, memory: usize) -> Result<(Self, Option<Attached>), SetError> {
+        let mut set = SetReader::new(bytes)?;
+        let strings = Literals::load(&mut set, 0)?;
         let count = strings.as_ref().map_or(0, Literals::len);
         let head = set.take(Tag::Set, 0)?;
         let mut fields = head.fields();
@@ -117,15 +116,14 @@ impl PatternSet {
             None if regexes > 0 => return Err(head.damaged(0, "the patterns have no names")),
             None => None,
         };
-        let attached = set.find(Tag::Attached, 0).map(Attached);
-        set.end()?;
         // No regex may take what all together may not.
         let limited = Settings {
             regex_size_limit: settings.regex_size_limit.min(memory),
             ..settings
         };
-        let built = limited.regexes(memory).build(&texts);
-        let regexes = built.map_err(|error| SetError::Regex(error.to_string()))?;
+        let regexes = limited.regexes(memory).load(&texts, &mut set)?;
+        let attached = set.find(Tag::Attached, 0).map(Attached);
+        set.end()?;
         let set = Self {
             names,
             strings,

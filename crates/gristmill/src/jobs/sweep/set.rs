@@ -5,7 +5,7 @@ use super::file::LOOK;
 use super::findings::Findings;
 use crate::bounded;
 use crate::jobs::MAX_HALO;
-use gristmill_patterns::saved::{self, FieldWriter, SetError};
+use gristmill_patterns::saved::{self, FieldWriter, SetBytes, SetError};
 use gristmill_patterns::PatternSet;
 use gristmill_rules::RuleSet;
 use std::io::{self, Read};
@@ -66,12 +66,12 @@ impl SweepSet {
         self.patterns.save(attached)
     }
 
-    /// Takes a stored set of `len` bytes, which `words` hold. Regexes may take `memory` bytes beside them.
+    /// Takes a stored set. Regexes may take `memory` bytes beside it.
     ///
     /// # Errors
     /// What is wrong with the set, and where.
-    fn load(words: Vec<u64>, len: usize, memory: usize) -> Result<Self, SetError> {
-        let (patterns, attached) = PatternSet::load(words, len, memory)?;
+    fn load(bytes: SetBytes, memory: usize) -> Result<Self, SetError> {
+        let (patterns, attached) = PatternSet::load(bytes, memory)?;
         let damaged = |offset, what: &str| SetError::Damaged {
             section: "set",
             offset,
@@ -129,6 +129,6 @@ impl SweepSet {
             let (needed, allowed) = (len, memory);
             return Err(SetError::Memory { needed, allowed }.into());
         }
-        Ok(Self::load(saved::read(input, len)?, len, memory)?)
+        Ok(Self::load(saved::read(input, len)?, memory)?)
     }
 }
