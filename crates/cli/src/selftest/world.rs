@@ -60,7 +60,7 @@ impl World<'_> {
     }
 
     /// A folder with these texts as files.
-    pub fn folder(texts: &[Text]) -> Result<TempDir, Verdict> {
+    fn folder(texts: &[Text]) -> Result<TempDir, Verdict> {
         let refused = |error: std::io::Error| {
             Verdict::Skipped(format!(
                 "no files could be made in {}: {error}; name another folder in TMPDIR",
@@ -111,7 +111,7 @@ impl World<'_> {
             }
             if !report.is_same() {
                 let ReplayReport { lost, damage, .. } = report;
-                let what = format!("on {name}, {lost} slots were lost, and of damage {damage:?}");
+                let what = format!("on {name}, {lost} slots could not run again ({damage:?})");
                 return Err(failed(what));
             }
             told = format!("{} slots over {} bytes", report.slots, report.bytes);
@@ -150,33 +150,29 @@ impl World<'_> {
         }
         let mut told = format!("{} rows", counts.join(" and "));
         let on_device = self.backend.backend.device().is_some();
-        let count_of_jobs = expected.len();
+        let mut parts = None;
         for chunk in chunks {
             let ran = self.run(*chunk, None).over(folder.path(), jobs()?)?;
-            let all = ran
-                .rows
-                .iter()
-                .zip(&expected)
-                .zip(&ran.divided)
-                .zip(divided);
-            for (number, (((got, expected), part), divided)) in all.enumerate() {
-                let which = match count_of_jobs {
+            for (number, (got, part)) in ran.rows.iter().zip(&ran.divided).enumerate() {
+                let which = match ran.rows.len() {
                     1 => format!("in chunks of {chunk} bytes"),
                     _ => format!("job {} in chunks of {chunk} bytes", number + 1),
                 };
-                if let Some(what) = difference(got, expected, folder.path()) {
+                if let Some(what) = difference(got, &expected[number], folder.path()) {
                     return Err(failed(format!("{which}: {what}")));
                 }
-                if part.is_some() != (*divided && on_device) {
-                    return Err(failed(format!("{which}: {part:?} was divided")));
+                if part.is_some() != (on_device && divided[number]) {
+                    let what = match part {
+                        Some(part) => format!("a part of it was done elsewhere: {part}"),
+                        None => "the device did no part of it".to_owned(),
+                    };
+                    return Err(failed(format!("{which}: {what}")));
                 }
             }
-            if let (true, Some(part)) = (
-                chunk == &chunks[chunks.len() - 1],
-                ran.divided.iter().flatten().next(),
-            ) {
-                told += &format!(": {part}");
-            }
+            parts = ran.divided.into_iter().flatten().next();
+        }
+        if let Some(part) = parts {
+            told += &format!(": {part}");
         }
         Ok(told)
     }

@@ -29,23 +29,18 @@ const LOOK_AVX2: f32 = 0.2;
 
 /// Cycles for a byte of ordinary text, where a unit looks tables up and that leaves little.
 fn cycles(tables: &Tables, unit: Unit) -> Option<f32> {
-    let (look, left) = match unit.level() {
-        Level::Portable => return None,
+    match unit.level() {
+        Level::Portable => None,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => {
-            let left = needles::looked_up(|place, byte| {
-                let [below, above] = &tables.halves[place];
-                below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
-            });
-            (LOOK_AVX2, left)
-        }
+        Level::Avx2 => needles::cycles(LOOK_AVX2, |place, byte| {
+            let [below, above] = &tables.halves[place];
+            below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
+        }),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => {
-            let left = needles::looked_up(|place, byte| tables.sixths[place][sixth(byte)]);
-            (LOOK_AVX512, left)
+            needles::cycles(LOOK_AVX512, |place, byte| tables.sixths[place][sixth(byte)])
         }
-    };
-    (left <= needles::MOST_LOOKED_UP).then_some(look + left)
+    }
 }
 
 /// Tells where strings may stand.

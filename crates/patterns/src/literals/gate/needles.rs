@@ -19,7 +19,7 @@ const MOST_COST: f32 = 0.4;
 
 /// The same of what a vector unit leaves, whose tables have more bytes than the needles: with more, looking them up is not
 /// worth it.
-pub(super) const MOST_LOOKED_UP: f32 = 0.1;
+const MOST_LOOKED_UP: f32 = 0.1;
 
 /// Sets of needles, a bit of a byte for each.
 const MOST_SETS: usize = 8;
@@ -94,9 +94,9 @@ fn cost(kinds: &Kinds, needle: &Needle) -> f32 {
     LEFT_FIRST * kinds.rate(&needle[..MOST_FIRST]) + LEFT_ALL * kinds.rate(needle)
 }
 
-/// Cycles for a position of ordinary text that are due to what sets leave when they are looked up. `sets` tells which sets
-/// have a byte at a place.
-pub(super) fn looked_up(sets: impl Fn(usize, u8) -> u8) -> f32 {
+/// Cycles for a position of ordinary text, of which looking sets up takes `look`, and the rest is due to what they leave;
+/// `None` where that is too much. `sets` tells which sets have a byte at a place.
+pub(super) fn cycles(look: f32, sets: impl Fn(usize, u8) -> u8) -> Option<f32> {
     let kinds = Kinds::new();
     let costs = (0..MOST_SETS).map(|number| {
         let mut needle = Needle::default();
@@ -106,7 +106,8 @@ pub(super) fn looked_up(sets: impl Fn(usize, u8) -> u8) -> f32 {
         }
         cost(&kinds, &needle)
     });
-    costs.sum()
+    let left = costs.sum::<f32>();
+    (left <= MOST_LOOKED_UP).then_some(look + left)
 }
 
 impl Chooser<'_> {
