@@ -270,8 +270,8 @@ impl BatchBuilder {
         &self.schema
     }
 
-    /// Adds a row: a value for each column of the schema, as a [`RowReader`] gives them. A value of another type than its
-    /// column's counts as none.
+    /// Adds a row: a value for each column of the schema, as a [`RowReader`](crate::RowReader) gives them. A value of another
+    /// type than its column's counts as none.
     ///
     /// # Errors
     /// A value of more than 1 GiB. The batch cannot be used afterwards.
