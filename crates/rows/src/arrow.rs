@@ -1,6 +1,7 @@
 //! Rows as Arrow record batches and as rows again, and what writes and reads files of them.
 
 mod batch;
+mod batches;
 mod bounds;
 mod ipc;
 mod layout;
@@ -10,7 +11,8 @@ mod parquet_read;
 mod read;
 mod rows;
 
-pub use batch::{BatchBuilder, Batches};
+pub use batch::BatchBuilder;
+pub use batches::Batches;
 pub(crate) use ipc::IpcWriter;
 pub use layout::schema;
 pub(crate) use parquet::ParquetWriter;
