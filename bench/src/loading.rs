@@ -14,22 +14,23 @@ use std::time::Instant;
 /// The most memory that a set may take.
 const MEMORY: usize = 1 << 30;
 
-fn seconds<T, E: std::fmt::Display>(work: impl FnOnce() -> Result<T, E>) -> Result<f64, String> {
+/// The time that something takes, in milliseconds.
+fn millis<T, E: std::fmt::Display>(work: impl FnOnce() -> Result<T, E>) -> Result<f64, String> {
     let began = Instant::now();
     let made = work().map_err(|error| error.to_string())?;
-    let seconds = began.elapsed().as_secs_f64();
+    let millis = began.elapsed().as_secs_f64() * 1e3;
     drop(made);
-    Ok(seconds)
+    Ok(millis)
 }
 
-/// The time to load a set, which should be at most `goal` seconds.
+/// The time to load a set, which should be at most `goal` milliseconds.
 fn one_set(setting: &Setting, name: &str, set: &[u8], goal: f64) -> Result<Row, String> {
     let path = setting.data.join(format!("set-{}", std::process::id()));
     std::fs::write(&path, set).map_err(|error| format!("{}: {error}", path.display()))?;
     let (mut loaded, mut read) = (Vec::new(), Vec::new());
     for run in 0..=setting.runs {
-        let load = seconds(|| SweepSet::read(&path, MEMORY))?;
-        let alone = seconds(|| std::fs::read(&path))?;
+        let load = millis(|| SweepSet::read(&path, MEMORY))?;
+        let alone = millis(|| std::fs::read(&path))?;
         if run > 0 {
             loaded.push(load);
             read.push(alone);
@@ -40,8 +41,8 @@ fn one_set(setting: &Setting, name: &str, set: &[u8], goal: f64) -> Result<Row, 
     let megabytes = set.len() as f64 / 1e6;
     Ok(Row {
         name: format!("loading {name}, {megabytes:.1} MB"),
-        ours: format!("{figure:.4} s"),
-        peer: format!("reading the file alone {:.4} s", median(read)),
+        ours: format!("{figure:.1} ms"),
+        peer: format!("reading the file alone {:.1} ms", median(read)),
         figure,
         goal: Goal::AtMost(goal),
     })
@@ -74,9 +75,9 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for kind in [Kind::Random, Kind::Indicators] {
         let name = format!("{kind}, {count}");
-        rows.push(one_set(setting, &name, &patterns(kind, count)?, 0.05)?);
+        rows.push(one_set(setting, &name, &patterns(kind, count)?, 50.0)?);
     }
     let (count, set) = rules()?;
-    rows.push(one_set(setting, &format!("{count} rules"), &set, 0.01)?);
+    rows.push(one_set(setting, &format!("{count} rules"), &set, 10.0)?);
     Ok(rows)
 }

@@ -100,7 +100,7 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("files-cuda", "the same on a GPU of NVIDIA's", device::files_cuda),
     ("vir0", "bytecode on one core, over 1 MiB in the cache, beside a loop in Rust, and beside an eBPF interpreter", vir0::run),
     ("sets", "sets of strings, one core, a text in memory, beside Vectorscan and daachorse (the best peer's time / ours)", sets::run),
-    ("loading", "compiled sets of a million strings, and of rules, loaded from a cached file, in seconds", loading::run),
+    ("loading", "compiled sets of a million strings, and of rules, loaded from a cached file, in milliseconds", loading::run),
     ("rules", "the regexes of a rule file, one core, texts in memory, processor time, beside Vectorscan (the peer's time / ours)", rules::run),
     ("regexes", "scan -c with one regex, 2 GiB of words, beside rg (the peer's time / ours)", process::regexes),
     ("objects", "digest of objects of an S3 store on loopback, beside a plain loop over GETs (the peer's time / ours), and peak memory", objects::run),

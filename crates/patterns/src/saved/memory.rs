@@ -1,6 +1,8 @@
 //! The memory that a set is read into.
 
-use memmap2::{Advice, Mmap, MmapOptions};
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::{Mmap, MmapOptions};
 use std::io::{self, Read};
 
 /// The bytes of a set, in memory of their own.
@@ -18,6 +20,7 @@ pub fn read(mut from: impl Read, len: usize) -> io::Result<SetBytes> {
     let mut memory = MmapOptions::new().len(len).map_anon()?;
     // Most of the time to read a large set would be that for getting small pages, and searches look up fewer, too. Where
     // there are no large pages, small ones do.
+    #[cfg(target_os = "linux")]
     let _ = memory.advise(Advice::HugePage);
     from.read_exact(&mut memory)?;
     Ok(SetBytes(memory.make_read_only()?))
