@@ -28,7 +28,7 @@ pub const MAX_ACCS: usize = 1024;
 pub struct Limits {
     /// The largest number of instructions for the largest chunk that the program accepts; `u64::MAX` means no limit.
     pub cost: u64,
-    /// The largest [`Work`] for the largest chunk that the program accepts; `u64::MAX` means no limit.
+    /// The largest [`Work`](super::Work) for the largest chunk that the program accepts; `u64::MAX` means no limit.
     pub work: u64,
 }
 
