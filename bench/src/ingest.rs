@@ -1,9 +1,10 @@
 //! Reads alone: our reader compared with fio, with the same shape of reads.
 
+use crate::cpu::cpu_seconds;
 use crate::{data, median, Goal, Row, Setting};
 use gristmill::ring::ChunkMemory;
 use gristmill::uring::reader::{ChunkReader, ReadPath, ReadPathChoice, ReaderConfig};
-use nix::sys::resource::{getrusage, UsageWho};
+use nix::sys::resource::UsageWho;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -22,14 +23,6 @@ pub struct Rate {
     pub bytes_per_second: f64,
     /// Processor time in seconds, of user and kernel together, for each 10^9 bytes.
     pub cpu_per_gb: f64,
-}
-
-/// The processor time used so far, in seconds, by this process or thread, or by all children that the process has waited for.
-pub fn cpu_seconds(of: UsageWho) -> Result<f64, String> {
-    let usage = getrusage(of).map_err(|error| error.to_string())?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 /// Reads a whole file once, in 1 MiB reads at depth 8 into registered buffers. The clocks start when the buffers are

@@ -15,6 +15,7 @@ mod bare;
     reason = "whether the page cache holds large folios is seen only of pages that are mapped"
 )]
 mod cache;
+mod cpu;
 mod data;
 mod device;
 #[allow(

@@ -1,7 +1,7 @@
 //! Whole processes: `gristmill scan` compared with `rg`, and with a bare loop that reads and searches.
 
 use crate::cache::{self, Folios};
-use crate::ingest::cpu_seconds;
+use crate::cpu::cpu_seconds;
 use crate::{data, median, Goal, Row, Setting};
 use gristmill_testing::ripgrep;
 use nix::sys::resource::UsageWho;

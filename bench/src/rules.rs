@@ -4,8 +4,8 @@
 //! alone, and counted. What is compared is processor time, of the search alone. The counts differ, and are only shown:
 //! Vectorscan tells every place where a match ends, and `\w` means ASCII to it, also with `(?i)`.
 
+use crate::cpu::cpu_seconds;
 use crate::data::{self, Numbers};
-use crate::ingest::cpu_seconds;
 use crate::vectorscan::Database;
 use crate::{median, Goal, Row, Setting};
 use gristmill::rules::RuleSet;

@@ -1,9 +1,7 @@
 //! Advice on errors of the library, in terms of the command line's flags.
 
-use super::common::escaped;
-use super::scan::Patterns;
 use gristmill::jobs::run::ArgumentError;
-use gristmill::jobs::scan::{PatternError, ScanError, ScanErrorKind};
+use gristmill::jobs::scan::{ScanError, ScanErrorKind};
 use gristmill::jobs::sweep::SweepError;
 use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
@@ -120,45 +118,6 @@ pub fn sweep(error: &SweepError) -> String {
 /// Why patterns are refused together.
 pub fn set_memory(error: &impl std::fmt::Display) -> String {
     with(error, "--set-memory")
-}
-
-/// Why a pattern is refused, with the file and line from which it was read.
-pub fn pattern(error: &PatternError, patterns: &Patterns) -> String {
-    let mut text = String::new();
-    let column = error.place.as_ref().map(|place| place.column);
-    match error.pattern.map(|number| (number, patterns.place(number))) {
-        Some((_, Some((file, line)))) => {
-            text += &format!("{}:{line}", escaped(file));
-            if let Some(column) = column {
-                text += &format!(":{column}");
-            }
-            text += ": ";
-        }
-        Some((number, None)) if column.is_some() || !patterns.is_one_argument() => {
-            text += "pattern";
-            if !patterns.is_one_argument() {
-                text += &format!(" {}", number + 1);
-            }
-            if let Some(place) = &error.place {
-                text += &format!(", line {}, column {}", place.line, place.column);
-            }
-            text += ": ";
-        }
-        _ => {}
-    }
-    text += &error.reason;
-    for (word, flags) in [
-        ("size limit", "--regex-size-limit"),
-        ("search files as text", "-a"),
-    ] {
-        if error.reason.contains(word) {
-            text += &format!(" ({flags})");
-        }
-    }
-    if let Some(place) = &error.place {
-        text += &format!("\n{place}");
-    }
-    text
 }
 
 /// Why the arguments of a program are not accepted.

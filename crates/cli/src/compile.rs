@@ -2,12 +2,12 @@
 
 mod explain;
 
-use super::common;
-use super::engine::parse_size;
 use super::outputs::{self, Created, Replaces};
 use super::scan::reading::MeaningArgs;
 use super::scan::rules::{refusal, rule_set};
 use super::scan::{PatternArgs, Patterns, Refusal};
+use super::size::parse_size;
+use super::stdout;
 use gristmill::jobs::sweep::findings::Findings;
 use gristmill::jobs::sweep::{
     LineSettings, PlainStrings, SweepJob, SweepJobBuilder, SweepSet, MAGIC,
@@ -92,7 +92,7 @@ fn compile(args: &CompileArgs) -> Result<(), Refusal> {
     };
     match &args.output {
         None => {}
-        Some(path) if path == stdout => common::print(&set.save())?,
+        Some(path) if path == stdout => stdout::print(&set.save())?,
         Some(path) => write(args, path, &set.save())?,
     }
     if args.explain {
@@ -100,7 +100,7 @@ fn compile(args: &CompileArgs) -> Result<(), Refusal> {
             true => explain::json(&set),
             false => explain::text(&set),
         };
-        common::print(rows.as_bytes())?;
+        stdout::print(rows.as_bytes())?;
     }
     Ok(())
 }

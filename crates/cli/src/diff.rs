@@ -1,13 +1,14 @@
 //! `gristmill diff`: two manifests, or a manifest and files that are read now.
 
-use super::common::{self, Destination, End};
+use super::destination::Destination;
+use super::end::End;
 use super::engine::EngineArgs;
-use super::manifest;
 use super::rows::{Format, RowsArgs};
+use super::{manifest, messages};
 use gristmill::manifest::{
     difference_schema, Change, Counts, Diff, Difference, Head, Manifest, Names,
 };
-use gristmill::source::{is_url, shown_name, FileId};
+use gristmill::source::{shown_name, FileId};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,11 +16,11 @@ use std::process::ExitCode;
 /// Flags of `gristmill diff`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DiffArgs {
-    /// The manifest of before, which `gristmill digest --manifest` has written.
+    /// The manifest of before, which `gristmill digest --manifest` has written: a file, or an object by its URL.
     old: PathBuf,
 
-    /// The manifest of now, which is a file that ends in .jsonl, .csv, .arrow or .parquet; or files, directories, and URLs
-    /// of objects, which are read now with the digests that the old manifest has.
+    /// The manifest of now, which is a file or an object that ends in .jsonl, .csv, .arrow or .parquet; or files,
+    /// directories, and URLs of objects, which are read now with the digests that the old manifest has.
     #[arg(required = true)]
     new: Vec<PathBuf>,
 
@@ -46,29 +47,30 @@ pub struct DiffArgs {
 pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     let json = args.json.then_some(("--json", Format::Jsonl));
     let format = args.rows.format(json)?;
-    if is_url(&args.old) {
-        return Err(format!(
-            "{}: the old manifest is a file, and no object of a store; fetch it first",
+    let old = manifest::open(&args.old, false)?.ok_or_else(|| {
+        format!(
+            "{}: there is no such object, and what lies below it is no manifest; give one that `gristmill digest --manifest` has written",
             shown_name(&args.old).display()
-        ));
-    }
-    let old = Manifest::open(&args.old, false).map_err(|error| error.to_string())?;
+        )
+    })?;
+    let new = match &*args.new {
+        [one] => manifest::named(one, false)?,
+        _ => None,
+    };
+    // Nothing is begun before: while an object is fetched, a signal ends the process at once.
     let rows = args.rows.open(format, || Ok(difference_schema()))?;
-    let (new, mut end) = match &*args.new {
-        [one] if manifest::is_manifest(one) => {
-            let new = Manifest::open(one, false).map_err(|error| error.to_string())?;
-            (new, manifest::NO_RUN)
-        }
-        paths => {
+    let (new, mut end) = match new {
+        Some(new) => (new, manifest::NO_RUN),
+        None => {
             let mut beside = rows.destination();
             // A manifest may lie among the files that it tells of.
-            let own = File::open(&args.old).and_then(|file| FileId::of(&file));
+            let own = File::open(shown_name(&args.old)).and_then(|file| FileId::of(&file));
             beside.written.extend(own);
-            read(args, paths, &old, beside)?
+            read(args, &args.new, &old, beside)?
         }
     };
     if !end.whole {
-        common::complain("the files were not all read, so that nothing is compared");
+        messages::complain("the files were not all read, so that nothing is compared");
         return Ok(end.code(2));
     }
     let names = Names {
@@ -91,7 +93,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     };
     manifest::write(rows, diff.iter(), row, last.as_bytes(), &mut end);
     if diff.has_no_name_in_common() {
-        common::complain(
+        messages::complain(
             "no path is in both: if they were named by different paths, give these with --strip-prefix",
         );
     }
@@ -124,7 +126,7 @@ fn text(difference: &Difference<'_>, out: &mut Vec<u8>) {
     }
     if let Some(reason) = difference.reason() {
         out.extend(b": ");
-        out.extend(common::escaped(reason).as_bytes());
+        out.extend(messages::escaped(reason).as_bytes());
     }
     out.push(b'\n');
 }

@@ -1,13 +1,15 @@
 //! `gristmill digest`: digests of each file, and the check of a list of them.
 
-use super::common::{self, Destination, End, Ended, ReportArgs};
+use super::destination::Destination;
+use super::end::End;
 use super::engine::EngineArgs;
 use super::manifest::{ManifestArgs, ManifestShare};
-use super::mill::{Limits, Share};
+use super::mill::share::{Limits, Share};
 use super::objects::stores;
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
-use super::signals;
 use super::sources::SourceArgs;
+use super::{messages, one_job, signals};
 use gristmill::decode::Decode;
 use gristmill::jobs::digest::{
     check_schema, digest_schema, Algorithm, Algorithms, DigestJob, DigestRows, Shows,
@@ -198,7 +200,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     let source = args.source.source()?;
     let mut output = args.rows.open(format, || Ok(digest_schema()))?;
     let report = args.report.with_rows(output.destination());
-    let mut ended = common::run(
+    let (_, mut end) = one_job::run(
         &mill,
         source,
         Arc::new(DigestJob::new(algorithms, args.rows(format, &algorithms))),
@@ -206,8 +208,8 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         &report,
         args.source.estimate(),
     )?;
-    output.finish(b"", &mut ended);
-    Ok(ended.code(0))
+    output.finish(b"", &mut end);
+    Ok(end.code(0))
 }
 
 /// Writes a manifest.
@@ -221,9 +223,9 @@ fn write_manifest(
     let mut output = args.manifest.open(rows, algorithms, args.source.roots())?;
     let report = output.report(&args.report);
     let (job, estimate) = (Arc::clone(&output.job), args.source.estimate());
-    let mut ended = common::run(&mill, source, job, &mut output.rows, &report, estimate)?;
-    output.finish(&mut ended);
-    Ok(ended.code(0))
+    let (_, mut end) = one_job::run(&mill, source, job, &mut output.rows, &report, estimate)?;
+    output.finish(&mut end);
+    Ok(end.code(0))
 }
 
 /// Digests beside other jobs.
@@ -308,36 +310,32 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
         .warn(flags.warn)
         .ignore_missing(flags.ignore_missing)
         .objects(stores());
-    let mut ended = common::run(&mill, source, Arc::clone(&job), &mut output, &report, None)?;
-    output.finish(b"", &mut ended);
+    let (ran, mut end) = one_job::run(&mill, source, Arc::clone(&job), &mut output, &report, None)?;
+    output.finish(b"", &mut end);
     if !flags.status {
         tell(&job, algorithms);
     }
     let listed = job.matched() + job.differing() + job.unread();
     let mut good = job.matched() > 0 && job.matched() == listed;
-    if listed + job.missing() == 0 && !ended.failed && !ended.interrupted {
-        common::complain(&format!(
+    if listed + job.missing() == 0 && !end.failed && !end.interrupted {
+        messages::complain(&format!(
             "{}: no digests in the list; give one that `gristmill digest`, b3sum or a tool like sha256sum has written",
             list.display()
         ));
     } else if job.matched() == 0 && job.missing() > 0 && !flags.status {
-        common::complain(&format!("{}: no file was verified", list.display()));
+        messages::complain(&format!("{}: no file was verified", list.display()));
     }
     good &= !(flags.strict && job.malformed() > 0);
     // Listed files that could not be read are part of the answer, as they are for sha256sum. Other failures are not: of
     // the list itself, of the output.
-    if ended.report.failures > 0 {
+    if ran.failures > 0 {
         good = false;
-        ended.failed = is_lost(&ended) || ended.report.failures > job.unread();
+        let lost = ran.record.is_err() || end.lost && !end.unread;
+        end.failed = lost || ran.failures > job.unread();
     }
     // If the reader of the output went away, it has not seen the rows of all files, so the list does not count as
     // checked.
-    Ok(ended.code(u8::from(!good || ended.unread)))
-}
-
-/// Whether rows or the log could not be written.
-fn is_lost(ended: &Ended) -> bool {
-    ended.report.record.is_err() || ended.lost && !ended.unread
+    Ok(end.code(u8::from(!good || end.unread)))
 }
 
 /// Says how many files are not as listed, and why that may be.
@@ -346,13 +344,13 @@ fn tell(job: &DigestJob, algorithms: Option<Algorithms>) {
     let listed = job.matched() + differing + unread;
     match job.malformed() {
         0 => {}
-        1 => common::complain("1 line of the list is improperly formatted"),
-        lines => common::complain(&format!(
+        1 => messages::complain("1 line of the list is improperly formatted"),
+        lines => messages::complain(&format!(
             "{lines} lines of the list are improperly formatted"
         )),
     }
     if unread > 0 {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{unread} of {listed} listed files could not be read"
         ));
     }
@@ -362,7 +360,7 @@ fn tell(job: &DigestJob, algorithms: Option<Algorithms>) {
         } else {
             ""
         };
-        common::complain(&format!(
+        messages::complain(&format!(
             "{differing} of {listed} files differ from the list{hint}"
         ));
     }

@@ -1,8 +1,11 @@
 //! `gristmill doctor`: what this machine can do, why not, and the step that would change it.
 
+mod finding;
 mod storage;
 
-use super::common::{complain, print};
+use super::messages::complain;
+use super::stdout::print;
+use finding::Finding;
 use gristmill::jobs::names;
 use gristmill::megakernel::backend::device::cuda::CudaBackend;
 use gristmill::megakernel::backend::device::opencl::OpenClBackend;
@@ -26,20 +29,6 @@ pub struct DoctorArgs {
     /// Write one JSON object.
     #[arg(long)]
     json: bool,
-}
-
-/// One thing that a machine can or cannot do.
-struct Finding {
-    /// `read path`, `back end`, `feature`.
-    kind: &'static str,
-    name: &'static str,
-    /// The number of the device, as `--device` takes it.
-    device: Option<usize>,
-    works: bool,
-    /// The reason, as it was observed.
-    why: String,
-    /// The step that would change the finding, if any.
-    step: Option<String>,
 }
 
 /// Runs `gristmill doctor`.

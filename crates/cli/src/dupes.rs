@@ -1,9 +1,8 @@
 //! `gristmill dupes`: files with the same content.
 
-use super::common;
 use super::engine::EngineArgs;
-use super::manifest;
 use super::rows::{Format, RowsArgs};
+use super::{manifest, messages};
 use gristmill::jobs::digest::{Algorithm, Chunking};
 use gristmill::manifest::{duplicate_schema, Duplicates, Group, Head, Manifest, SameSizes};
 use gristmill::source::{is_url, shown_name};
@@ -14,7 +13,7 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, clap::Args)]
 pub struct DupesArgs {
     /// Files and directories, of which those files are read that have the size of another; or one manifest, which is a file
-    /// that ends in .jsonl, .csv, .arrow or .parquet, and nothing is read.
+    /// or an object that ends in .jsonl, .csv, .arrow or .parquet, and no files are read.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 
@@ -46,16 +45,17 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
     let json = args.json.then_some(("--json", Format::Jsonl));
     let format = args.rows.format(json)?;
     let named = match &*args.paths {
-        [one] if manifest::is_manifest(one) => Some(one),
+        [one] => manifest::named(one, true)?,
         _ => None,
     };
-    if let (Some(named), Some(_)) = (named, args.chunks) {
+    if named.is_some() && args.chunks.is_some() {
         return Err(format!(
             "--chunks: {} is a manifest, which has chunks or not; leave it out, or name the files",
-            named.display()
+            shown_name(&args.paths[0]).display()
         ));
     }
-    if let Some(url) = args.paths.iter().find(|path| is_url(path)) {
+    let mut urls = args.paths.iter().filter(|path| is_url(path));
+    if let (None, Some(url)) = (&named, urls.next()) {
         return Err(format!(
             "{}: dupes reads files, and no objects of stores; write their digests by `gristmill digest --manifest FILE URL`, \
              and give it FILE",
@@ -64,10 +64,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
     }
     let rows = args.rows.open(format, || Ok(duplicate_schema()))?;
     let (manifest, mut end) = match named {
-        Some(path) => {
-            let manifest = Manifest::open(path, true).map_err(|error| error.to_string())?;
-            (manifest, manifest::NO_RUN)
-        }
+        Some(manifest) => (manifest, manifest::NO_RUN),
         None => {
             let roots = args.paths.iter().cloned();
             let head = Head::new(Algorithm::Blake3.into(), args.chunks, roots);
@@ -79,7 +76,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
         }
     };
     if !end.whole {
-        common::complain("the files were not all read, so that nothing is told");
+        messages::complain("the files were not all read, so that nothing is told");
         return Ok(end.code(2));
     }
     let dupes = Duplicates::new(&manifest, args.empty);

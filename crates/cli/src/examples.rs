@@ -161,6 +161,9 @@ gristmill doctor logs/a.log
         "\
 # the cases about fences, on worker threads
 gristmill selftest --backend cpu --filter fence
+
+# the cases that run whole jobs
+gristmill selftest --backend cpu --filter jobs:
 ",
     ),
     (

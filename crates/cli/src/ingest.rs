@@ -1,11 +1,12 @@
 //! `gristmill ingest`: the CRC-32C of files and of ranges of NVMe devices, as in `digest`, by one chosen read path
 //! without fallback; with the counters of that path, which must add up.
 
-use super::advice;
-use super::common::{self, complain, ReportArgs};
-use super::engine::{parse_size, read_path_parser, workers, BackendArgs};
-use super::report;
+use super::engine::{read_path_parser, workers, BackendArgs};
+use super::messages::complain;
+use super::report_args::ReportArgs;
+use super::size::parse_size;
 use super::sources::SourceArgs;
+use super::{advice, end, one_job, report, stdout};
 use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
 use gristmill::megakernel::backend::SelectedBackend;
 use gristmill::mill::{Mill, MillError, RunReport};
@@ -129,7 +130,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         path: args.read_path,
     })
     .map_err(words)?;
-    let mut output = common::stdout()?;
+    let mut output = stdout::open()?;
     // If a range of each device is read, the sizes that an estimate adds up are not the bytes to read.
     let estimate = args
         .source
@@ -144,7 +145,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         no_progress: args.no_progress,
         ..ReportArgs::default()
     };
-    let mut ended = common::run_and_tell(
+    let (ran, mut end) = one_job::run_and_tell(
         &mill,
         args.source.source()?,
         Arc::new(DigestJob::new(Algorithm::Crc32c.into(), rows)),
@@ -154,17 +155,17 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         |run| (!args.json).then(|| args.report(path, run).text()),
     )?;
     let (json, valid) = {
-        let report = args.report(path, &ended.report);
+        let report = args.report(path, &ran);
         (report.json(), report.validate())
     };
     if args.json {
-        common::write_last(&mut output, &told.rows, json.as_bytes(), &mut ended);
+        end::write_last(&mut output, &told.rows, json.as_bytes(), &mut end);
     }
     if let Err(error) = valid {
-        ended.failed = true;
+        end.failed = true;
         complain(&error.to_string());
     }
-    Ok(ended.code(0))
+    Ok(end.code(0))
 }
 
 impl IngestArgs {

@@ -1,17 +1,21 @@
 //! Manifests: what `digest --manifest` writes, and how `diff` and `dupes` come by one.
 
-use super::common::{self, Collected, Destination, End, ReportArgs};
+use super::collected::Collected;
+use super::destination::Destination;
+use super::end::{self, End};
 use super::engine::EngineArgs;
-use super::mill::{Limits, Share};
+use super::mill::share::{Limits, Share};
 use super::objects::stores;
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
+use super::{messages, one_job};
 use gristmill::decode::Decode;
 use gristmill::jobs::digest::{
     write_unread, Algorithms, Chunking, DigestJob, Several, MOST_CHUNKS,
 };
-use gristmill::manifest::{Gather, Head, Manifest};
+use gristmill::manifest::{Gather, Head, Manifest, ManifestErrorKind};
 use gristmill::mill::{FileErrorKind, Task};
-use gristmill::source::{Source, Tree};
+use gristmill::source::{is_url, path_of_url, shown_name, Source, Tree};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,7 +100,7 @@ impl ManifestOutput {
     pub fn finish(mut self, end: &mut End) {
         let last = unlisted(&self.unlisted, &self.head);
         let to = self.rows.destination();
-        common::write_last(&mut self.rows, &to, &last, end);
+        end::write_last(&mut self.rows, &to, &last, end);
         tell_of_files(&self.job, "; its row says so", "and its row has none", end);
         self.rows.finish(b"", end);
     }
@@ -121,11 +125,11 @@ fn tell_of_files(job: &DigestJob, changed: &str, uncut: &str, end: &mut End) {
 /// Says something of several files.
 fn tell(several: &Several, what: &str) {
     for path in &several.first {
-        common::complain(&format!("{}: {what}", path.display()));
+        messages::complain(&format!("{}: {what}", path.display()));
     }
     let more = several.count - several.first.len() as u64;
     if more > 0 {
-        common::complain(&format!("{more} files more: {what}"));
+        messages::complain(&format!("{more} files more: {what}"));
     }
 }
 
@@ -139,7 +143,7 @@ fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
         }
     }
     if more > 0 {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{more} directories more could not be listed, and have no row in the manifest"
         ));
     }
@@ -175,11 +179,47 @@ impl Share for ManifestShare {
     }
 }
 
-/// Whether a path that was given is a manifest, and not a file to be read: a regular file with the ending of a format
-/// that manifests have.
-pub fn is_manifest(path: &Path) -> bool {
-    let named = Format::of(path).is_some_and(|format| format != Format::Text);
-    named && path.is_file()
+/// A manifest that was named, or nothing if what was named is to be read: a manifest is a regular file, or an object, with
+/// the ending of a format that manifests have. `sharing` is as [`Gather::sharing`].
+///
+/// # Errors
+/// A message, if it is one, and cannot be read.
+pub fn named(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
+    let shown = shown_name(path);
+    let named = Format::of(&shown).is_some_and(|format| format != Format::Text);
+    match named && (is_url(path) || shown.is_file()) {
+        true => open(path, sharing),
+        false => Ok(None),
+    }
+}
+
+/// The manifest at a path or URL; nothing if a URL is no object, and others lie below it.
+///
+/// # Errors
+/// A message, if it cannot be read.
+pub fn open(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
+    let read = match path_of_url(path) {
+        Some(path) => Manifest::open(&path?, sharing).map(Some),
+        None if is_url(path) => {
+            let file = tempfile::tempfile();
+            let file = file.map_err(|error| {
+                format!(
+                    "{}: a file in {} for the manifest: {error}; name another directory by TMPDIR",
+                    shown_name(path).display(),
+                    std::env::temp_dir().display()
+                )
+            })?;
+            Manifest::fetch(&*stores(), path, file, sharing)
+        }
+        None => Manifest::open(path, sharing).map(Some),
+    };
+    read.map_err(|error| match error.kind {
+        ManifestErrorKind::Keep(_) => format!(
+            "{error}; it is in {}: name another directory by TMPDIR",
+            std::env::temp_dir().display()
+        ),
+        _ => error.to_string(),
+    })
 }
 
 /// How a command ends that has read nothing but manifests.
@@ -227,8 +267,7 @@ pub fn read_now(
         ..ReportArgs::default()
     };
     let mut gather = Gather::new(head.clone()).sharing(sharing);
-    let ended = common::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
-    let mut end = ended.end;
+    let (_, mut end) = one_job::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
     let failed = |error: std::io::Error| format!("the files that were read: {error}");
     gather
         .write_all(&unlisted(&collected, &head))
@@ -253,12 +292,12 @@ pub fn write<T>(
             let written = rows.write_all(&bytes);
             bytes.clear();
             if written.is_err() {
-                common::note_last(&to, written, end);
+                end::note_last(&to, written, end);
                 break;
             }
         }
     }
-    common::write_last(&mut rows, &to, &bytes, end);
+    end::write_last(&mut rows, &to, &bytes, end);
     rows.finish(last, end);
 }
 

@@ -1,7 +1,8 @@
 //! The manual page, in roff. It is made from the definition of the commands, their examples and the explanations in the
 //! `.roff` files beside this one.
 
-use crate::{definition, examples, letters};
+use crate::command::definition;
+use crate::{examples, letters};
 use std::io::{self, Write};
 
 /// The manual page: every command with its flags, from their one definition.

@@ -1,47 +1,28 @@
 //! `gristmill mill`: several commands over files that are read once.
 
+pub mod args;
 mod file;
-mod parse;
-mod share;
+pub mod parse;
+pub mod share;
 
-use crate::common::{End, ReportArgs};
-use crate::engine::EngineArgs;
+use crate::command::{definition, Cli, Command};
+use crate::messages;
 use crate::rows::RowsArgs;
-use crate::sources::SourceArgs;
-use crate::{definition, Cli, Command};
+use args::MillArgs;
 use clap::FromArgMatches;
 use gristmill::decode::Decode;
 use gristmill::mill::MAX_JOBS;
-pub use parse::{split, Written};
-pub use share::{Limits, Share};
+use parse::Written;
+use share::Share;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Flags of `gristmill mill`, for all its jobs.
-#[derive(Debug, Clone, clap::Args)]
-#[command(args_override_self = true)]
-pub struct MillArgs {
-    #[command(flatten)]
-    source: SourceArgs,
-
-    /// Take the jobs from this TOML file, and paths and flags for all of them, too; those given here come behind them, and
-    /// paths given here in their place. docs/mill.md says what it holds.
-    #[arg(long, value_name = "FILE")]
-    jobs: Option<PathBuf>,
-
-    #[command(flatten)]
-    engine: EngineArgs,
-
-    #[command(flatten)]
-    report: ReportArgs,
-}
-
 /// Runs `gristmill mill`. `arguments` are those of the process before the first `+`.
 pub fn run(args: &MillArgs, arguments: &[OsString], written: Vec<Written>) -> ExitCode {
     start(args, arguments, written).unwrap_or_else(|error| {
-        crate::common::complain_in_lines(&error);
+        messages::complain_in_lines(&error);
         ExitCode::from(2)
     })
 }
@@ -199,10 +180,4 @@ fn whole_path(path: &Path) -> PathBuf {
         (Ok(parent), Some(name)) => parent.join(name),
         _ => path.to_owned(),
     }
-}
-
-/// Says what failed in a job alone.
-pub fn complain(name: &str, text: &str, end: &mut End) {
-    end.failed = true;
-    crate::common::complain(&format!("{name}: {text}"));
 }

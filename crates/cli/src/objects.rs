@@ -1,7 +1,9 @@
 //! The stores that URLs lead to, if this program was built with them.
 
-use gristmill::source::{is_url, Stores};
-use std::path::PathBuf;
+use clap::ArgMatches;
+use gristmill::source::{is_url, shown_name, Stores};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// The stores, set up from the environment when a URL is first used.
@@ -45,4 +47,44 @@ mod without {
 /// Whether a path that was named is a URL.
 pub fn any_url(paths: &[PathBuf]) -> bool {
     paths.iter().any(|path| is_url(path))
+}
+
+/// The arguments that take URLs, in all commands.
+const TAKE_URLS: [&str; 4] = ["paths", "old", "new", "strip_prefix"];
+
+/// Checks that no argument of a command that names a file of this machine is a URL of a store. As a file's name it would
+/// be told with its password and query.
+///
+/// # Errors
+/// A message with the URL, so far as it holds no secret.
+pub fn check_files(matches: &ArgMatches) -> Result<(), String> {
+    for id in matches.ids().filter(|id| !TAKE_URLS.contains(&id.as_str())) {
+        // Groups, and arguments that are no paths, have other types.
+        let Ok(Some(mut paths)) = matches.try_get_many::<PathBuf>(id.as_str()) else {
+            continue;
+        };
+        if let Some(url) = paths.find(|path| is_url(path)) {
+            return Err(format!(
+                "{}: what is named here is a file of this machine, and no URL; fetch it first, or write ./ before a file's name",
+                shown_name(url).display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A text, such as an error of the parser's, with the URLs among these arguments as they may be shown.
+pub fn without_secrets(text: &str, arguments: &[OsString]) -> String {
+    let mut text = text.to_owned();
+    for argument in arguments {
+        let argument = argument.to_string_lossy();
+        let value = argument.split_once('=').map(|(_, value)| value);
+        for url in [Some(&*argument), value].into_iter().flatten() {
+            if is_url(Path::new(url)) {
+                let shown = shown_name(Path::new(url));
+                text = text.replace(url, &shown.display().to_string());
+            }
+        }
+    }
+    text
 }

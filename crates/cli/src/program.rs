@@ -1,8 +1,7 @@
 //! `gristmill asm`, `disasm` and `verify`: programs as text, programs as bytes, and the verifier's verdicts.
 
-use super::advice;
-use super::common;
 use super::outputs::{self, Replaces};
+use super::{advice, messages, stdout};
 use gristmill::bounded;
 use gristmill::megakernel::vir0::{self, container, disasm, verify, Limits};
 use gristmill::program::{Loader, ProgramError, MAX_PROGRAM_BYTES};
@@ -168,16 +167,16 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
             }
         }
     }
-    common::print(rows.as_bytes())?;
+    stdout::print(rows.as_bytes())?;
     Ok(ExitCode::from(code))
 }
 
 /// Prints why a program could not be loaded. Returns the exit code.
 pub fn refuse(error: &ProgramError) -> ExitCode {
     if error.has_lines() {
-        common::complain_in_lines(&advice::program(error));
+        messages::complain_in_lines(&advice::program(error));
     } else {
-        common::complain(&error.to_string());
+        messages::complain(&error.to_string());
     }
     ExitCode::from(2)
 }
@@ -206,7 +205,7 @@ fn write(
     replaces: Replaces,
 ) -> Result<ExitCode, String> {
     if path == Path::new("-") {
-        return common::print(bytes).map(|()| ExitCode::SUCCESS);
+        return stdout::print(bytes).map(|()| ExitCode::SUCCESS);
     }
     let shown = path.display();
     let input = |file| {

@@ -1,9 +1,8 @@
 //! `gristmill replay`: runs a recorded run again, and compares its results word by word.
 
-use super::advice;
-use super::common;
 use super::engine::{workers, BackendArgs};
-use super::signals;
+use super::{advice, messages, signals, stdout};
+use gristmill::megakernel::log::Difference;
 use gristmill::megakernel::protocol::opcode;
 use gristmill::megakernel::RingLogReader;
 use gristmill::replay::{Replay, SlotName};
@@ -46,13 +45,13 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let shown = args.log.display();
     let file = File::open(&args.log)
         .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
-    let told = |error: PipelineError| format!("{shown}: {error}");
+    let of_log = |error: PipelineError| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, signals::Input(file)))
         .map_err(|error| match &error {
             PipelineError::Decode { offset: 0, .. } => {
                 format!("{shown}: {error} (--record writes ring logs)")
             }
-            _ => told(error),
+            _ => of_log(error),
         })?;
     let backend = args.backend.open()?.backend;
     let stop = signals::watch()?;
@@ -62,28 +61,21 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         .run(&mut log)
         .map_err(|error| format!("{shown}: {}", advice::kernel(&error)))?;
     for lost in &report.told {
-        common::complain(&lost.to_string());
+        messages::complain(&lost.to_string());
     }
     if report.lost > 0 {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{} of {} slots could not be replayed: their bytes are not what was recorded",
             report.lost,
             log.slots()
         ));
     }
     if let Some(damage) = &report.damage {
-        common::complain(&told(damage.clone()));
+        messages::complain(&of_log(damage.clone()));
     }
     let mut rows = String::new();
     if let Some((slot, difference)) = &report.first {
-        rows += &format!(
-            "{}: {} {}: recorded {:#x}, replayed {:#x}\n",
-            name(slot),
-            difference.word,
-            difference.index,
-            difference.left,
-            difference.right
-        );
+        rows += &format!("{}\n", told(slot, difference));
     }
     let (slots, read) = (report.slots, log.slots());
     let verdict = match report.differing {
@@ -93,7 +85,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         differing => format!("different: {differing} of {slots} slots"),
     };
     if read == 0 && report.damage.is_none() && !report.stopped {
-        common::complain(&format!(
+        messages::complain(&format!(
             "{shown}: the log holds no slots, so that there is nothing to compare; record a run that reads something"
         ));
     }
@@ -106,9 +98,9 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     if args.quiet && report.differing == 0 {
         rows.clear();
     }
-    common::written(common::stdout()?.write_all(rows.as_bytes()))?;
+    stdout::written(stdout::open()?.write_all(rows.as_bytes()))?;
     if report.stopped {
-        common::tell_interrupted();
+        messages::tell_interrupted();
         return Ok(ExitCode::from(signals::code().unwrap_or(130)));
     }
     Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
@@ -116,6 +108,18 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     } else {
         u8::from(report.differing > 0)
     }))
+}
+
+/// What a slot has left otherwise than when it was recorded.
+pub fn told(slot: &SlotName, difference: &Difference) -> String {
+    let Difference {
+        word,
+        index,
+        left,
+        right,
+    } = difference;
+    let slot = name(slot);
+    format!("{slot}: {word} {index}: recorded {left:#x}, replayed {right:#x}")
 }
 
 /// A slot in words: its number, its opcode, and where its bytes are.

@@ -4,9 +4,11 @@
 //! So a run that fails, or is killed, leaves under that name what was there before. After a signal the rows so far are
 //! kept under the other name, which is told.
 
-use super::common::{self, Destination, End};
+use super::destination::Destination;
+use super::end::{self, End};
 use super::outputs::{self, NewFile, Replaces};
 use super::signals::Output;
+use super::{messages, stdout};
 use clap::ValueEnum;
 use gristmill::manifest::{Head, ManifestFormat, ManifestWriter};
 use gristmill::rows::{Schema, TableWriter};
@@ -214,7 +216,7 @@ impl RowsArgs {
         let mut destination = Destination::default();
         let mut file = None;
         let output = match self.file() {
-            None => common::stdout()?,
+            None => stdout::open()?,
             Some(path) => {
                 destination.name = path.display().to_string();
                 let refused = |why| format!("{}: {why}; name another output", path.display());
@@ -308,7 +310,7 @@ impl Rows {
                     .write_all(last)
                     .and_then(|()| self.output.flush()),
             };
-            common::note_last(&self.destination, written, ended);
+            end::note_last(&self.destination, written, ended);
         }
         if ended.unread || ended.lost {
             // The file is removed.
@@ -319,7 +321,7 @@ impl Rows {
         if ended.whole {
             if let Err(error) = file.take_name() {
                 ended.failed = true;
-                common::complain(&format!("{name}: {error}; it was not written"));
+                messages::complain(&format!("{name}: {error}; it was not written"));
             }
             return;
         }
@@ -328,7 +330,7 @@ impl Rows {
         } else {
             "the run ended early"
         };
-        common::complain(&match file.keep() {
+        messages::complain(&match file.keep() {
             Ok(kept) => format!(
                 "{why}: the rows so far are in {}, and {name} was not written",
                 kept.display()

@@ -1,12 +1,14 @@
 //! `gristmill run`: a VIR0 program over files.
 
-use super::advice;
-use super::common::{self, Destination, End, ReportArgs};
+use super::destination::Destination;
+use super::end::End;
 use super::engine::EngineArgs;
-use super::mill::Share;
+use super::mill::share::Share;
 use super::program::{refuse, IncludeArgs};
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
+use super::{advice, messages, one_job, stdout};
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::mill::Task;
 use gristmill::program::Program;
@@ -119,7 +121,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     } else {
         &mut output
     };
-    let mut ended = common::run(
+    let (_, mut end) = one_job::run(
         &args.engine.mill(args.source.sorted())?,
         source,
         Arc::clone(&job),
@@ -127,8 +129,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         &report,
         args.source.estimate(),
     )?;
-    output.finish(&args.last(&job, format), &mut ended);
-    Ok(ended.code(0))
+    output.finish(&args.last(&job, format), &mut end);
+    Ok(end.code(0))
 }
 
 impl RunArgs {
@@ -286,7 +288,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
             chunk_size: Some(size.next_multiple_of(4096)),
             ..args.engine.clone()
         };
-        let ended = common::run(
+        let (_, end) = one_job::run(
             &engine.mill(args.source.sorted())?,
             args.source.source()?,
             Arc::clone(&job),
@@ -294,10 +296,10 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
             &args.report,
             args.source.estimate(),
         )?;
-        if ended.interrupted {
-            return Ok(ended.code(0));
+        if end.interrupted {
+            return Ok(end.code(0));
         }
-        if ended.failed {
+        if end.failed {
             worst = 2;
         }
         let sums = job.sums();
@@ -308,7 +310,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
         for (path, sum) in &sums {
             if expected.get(path).is_some_and(|other| other != sum) {
                 differing += 1;
-                common::complain(&format!(
+                messages::complain(&format!(
                     "{}: chunks of {size} bytes give another answer than chunks of {against}",
                     path.display()
                 ));
@@ -319,7 +321,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
     let shown: Vec<String> = sizes.iter().map(usize::to_string).collect();
     if files == 0 {
         worst = 2;
-        common::complain(
+        messages::complain(
             "no file was read, so that there is nothing to compare; name files that can be read",
         );
     }
@@ -339,8 +341,8 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
         "{verdict} from {files} files with chunks of {} bytes\n",
         shown.join(", ")
     );
-    let mut output = common::stdout()?;
-    common::written(io::Write::write_all(&mut output, row.as_bytes()))?;
+    let mut output = stdout::open()?;
+    stdout::written(io::Write::write_all(&mut output, row.as_bytes()))?;
     Ok(ExitCode::from(if worst == 0 && differing > 0 {
         1
     } else {

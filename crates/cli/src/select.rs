@@ -1,9 +1,10 @@
 //! The flags that choose among the files of a walk and order them, with ripgrep's names and meanings, for all commands
 //! that walk trees.
 
-use super::engine::parse_size;
+use super::given::args_of;
 use super::objects::any_url;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
+use super::size::parse_size;
+use clap::ArgMatches;
 use gristmill::source::{FileTypes, SortKey, Tree, TypeChange};
 use std::path::PathBuf;
 
@@ -70,9 +71,11 @@ pub struct SelectArgs {
     types: Vec<TypeChange>,
 }
 
-impl FromArgMatches for SelectArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = Given::from_arg_matches(matches)?;
+args_of!(SelectArgs, Given);
+
+impl SelectArgs {
+    /// What the flags say together.
+    fn of(given: Given, matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut types = Vec::new();
         let mut add = |id: &str, values: &[String], change: fn(String) -> TypeChange| {
             let places = matches.indices_of(id).into_iter().flatten();
@@ -89,27 +92,6 @@ impl FromArgMatches for SelectArgs {
         })
     }
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl Args for SelectArgs {
-    fn group_id() -> Option<Id> {
-        None
-    }
-
-    fn augment_args(command: Command) -> Command {
-        Given::augment_args(command)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Given::augment_args_for_update(command).mut_args(|arg: Arg| arg.required(false))
-    }
-}
-
-impl SelectArgs {
     /// The types of files, as changed and chosen.
     ///
     /// # Errors

@@ -1,13 +1,19 @@
-//! `gristmill selftest`: whether a back end on this machine conforms to the protocol.
+//! `gristmill selftest`: whether a back end on this machine conforms to the protocol, and whether jobs have the rows on it
+//! that they have on the processor's threads.
 
-use super::common;
+mod jobs;
+mod texts;
+mod world;
+
 use super::engine::BackendArgs;
+use super::stdout;
 use gristmill::megakernel::backend::SelectedBackend;
-use gristmill_conformance::{CaseResult, Summary, Verdict};
+use gristmill_conformance::{CaseResult, Runner, Summary, Verdict};
 use serde_json::{json, Value};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+use world::World;
 
 /// Flags of `gristmill selftest`.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,15 +44,16 @@ pub struct SelftestArgs {
 /// # Errors
 /// A message, if the back end is not available, no case has such a name, or the answer cannot be written.
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
-    let SelectedBackend { backend, why } = args.backend.open()?;
+    let selected = args.backend.open()?;
+    let SelectedBackend { backend, why } = &selected;
     let seed = args.seed.unwrap_or_else(from_the_time);
-    let mut output = common::stdout()?;
+    let mut output = stdout::open()?;
     let mut cases: Vec<Value> = Vec::new();
     let mut written = Ok(());
     if !args.json && !args.quiet {
         written = writeln!(output, "back end {} ({why}), seed {seed}", backend.name());
     }
-    let summary = gristmill_conformance::run(&*backend, &args.filter, seed, &mut |case| {
+    let mut report = |case: &CaseResult| {
         let passed = matches!(case.verdict, Verdict::Passed(_));
         if args.json {
             cases.push(as_json(case));
@@ -55,12 +62,23 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
             let (name, elapsed) = (&case.name, case.elapsed.as_millis());
             written = writeln!(output, "{verdict:<8}{elapsed:>6} ms  {name:<51} {what}");
         }
-    });
+    };
+    let mut runner = Runner::new(&args.filter, &mut report);
+    runner.suite(&**backend, seed);
+    let world = World {
+        backend: &selected,
+        seed,
+    };
+    for (name, check) in jobs::CASES {
+        runner.case("jobs", name, || {
+            check(&world).map_or_else(|verdict| verdict, Verdict::Passed)
+        });
+    }
     let Summary {
         passed,
         failed,
         skipped,
-    } = summary;
+    } = runner.summary();
     if passed + failed + skipped == 0 {
         return Err(format!(
             "no case has {:?} in its name; run without --filter to see their names",
@@ -89,7 +107,7 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
             )
         }
     });
-    common::written(written)?;
+    stdout::written(written)?;
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 

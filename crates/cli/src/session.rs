@@ -1,10 +1,13 @@
 //! A run that is about to begin: what it writes, how signals end it, and where its errors go.
 
-use super::advice;
-use super::common::{complain, stdout, Destination, End, ReportArgs};
+use super::destination::Destination;
+use super::end::End;
+use super::messages::complain;
 use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
+use super::report_args::ReportArgs;
 use super::signals::{self, Output};
+use super::{advice, stdout};
 use gristmill::megakernel::log::MAGIC;
 use gristmill::mill::{Control, FileError, FileErrorKind};
 use gristmill::source::{self, FileId, Source};
@@ -42,7 +45,7 @@ fn open_outputs(
         }
     }
     if let Some(file) = FileId::of_redirected_stdout() {
-        let empty = stdout()?.is_empty();
+        let empty = stdout::open()?.is_empty();
         all.written.push((file, empty));
     }
     let Some(path) = path else {

@@ -1,11 +1,10 @@
 //! The flags that say which files `digest`, `stats`, `run`, `ingest` and `mill` read. `scan` has more of ripgrep's
 //! flags, in `scan/walk.rs`.
 
-use super::advice;
 use super::objects::{any_url, stores};
 use super::progress::Estimate;
 use super::select::{OrderArgs, SelectArgs};
-use super::signals;
+use super::{advice, signals};
 use gristmill::source::{FileList, Source, Stdin, Tree};
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,11 @@
 //! `gristmill stats`: bytes, lines, byte histogram and entropy.
 
-use super::common::{self, Destination, End, ReportArgs};
+use super::destination::Destination;
+use super::end::End;
 use super::engine::EngineArgs;
-use super::mill::Share;
+use super::mill::share::Share;
+use super::one_job;
+use super::report_args::ReportArgs;
 use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::stats::{stats_schema, Histogram, StatsJob, StatsRows, HEADER};
@@ -150,7 +153,7 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
         (false, StatsRows::Text) => &mut headed,
         (false, _) => headed.output,
     };
-    let mut ended = common::run(
+    let (_, mut end) = one_job::run(
         &args.engine.mill(args.source.sorted())?,
         source,
         Arc::clone(&job),
@@ -159,8 +162,8 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
         args.source.estimate(),
     )?;
     let last = args.last(&job, format, !headed.begun);
-    output.finish(&last, &mut ended);
-    Ok(ended.code(0))
+    output.finish(&last, &mut end);
+    Ok(end.code(0))
 }
 
 /// Rows with the names and units of their columns above them.

@@ -1,9 +1,9 @@
 //! Cancelling: every running slot ends, however long it would have taken, and completes as cancelled.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::shipped::assembled;
 use super::world::{failed, over, program, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use gristmill_megakernel::{Lease, StreamJob};
 use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{fault, opcode, slot};

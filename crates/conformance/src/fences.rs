@@ -1,8 +1,8 @@
 //! BATCH_FENCE: when it completes, everything that was published before it has finished.
 
+use super::case::{Case, Checked, Suite};
 use super::setup::Setup;
 use super::world::{at, of, pick, word, Fault, World};
-use super::{Case, Checked, Suite};
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::{fault, opcode};
 use gristmill_ring::Submission;

@@ -1,11 +1,11 @@
 //! LOAD_MISS: a request reaches the host as its slot describes it, and the slot ends as the host answers. The test case
 //! itself plays the host, so it needs no files.
 
+use super::case::{Case, Checked, Stop, Suite, LIMIT};
 use super::setup::Setup;
 use super::streams::{bytes, crc32c};
 use super::wait::Wait;
 use super::world::{failed, of, Answer, Done, Fault, World};
-use super::{Case, Checked, Stop, Suite, LIMIT};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::io::io_op;
 use gristmill_protocol::{fault, opcode, slot, stream};

@@ -1,8 +1,8 @@
 //! Leases: a kernel that leaves and is launched again loses nothing.
 
+use super::case::{Case, Checked, Suite};
 use super::setup::Setup;
 use super::world::{of, word, Fault, World};
-use super::{Case, Checked, Suite};
 use gristmill_megakernel::Lease;
 use gristmill_protocol::{control, opcode};
 use gristmill_ring::Submission;
@@ -28,7 +28,7 @@ fn explained(
     faults: u64,
     workers: u64,
     lease: Lease,
-) -> Result<u64, super::Stop> {
+) -> Result<u64, super::case::Stop> {
     let stats = world.kernel()?.stats();
     same!(
         (stats.slots, stats.faults),

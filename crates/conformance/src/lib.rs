@@ -1,7 +1,7 @@
 //! The conformance suite: it tests whether a back end keeps the protocol's promises on this machine.
 //!
-//! [`run`] takes any [`Backend`]. Users run it to decide whether to trust a driver (`gristmill selftest`); tests run it
-//! over every back end. It uses only the [`Backend`] and the [`Kernel`](gristmill_megakernel::Kernel) that this
+//! [`Runner::suite`] takes any [`Backend`]. Users run it to decide whether to trust a driver (`gristmill selftest`, which
+//! adds cases of its own by [`Runner::case`]); tests run it over every back end. The suite uses only the [`Backend`] and the [`Kernel`](gristmill_megakernel::Kernel) that this
 //! launches, and nothing behind them. The expected results are computed here, or by the reference interpreter of VIR0,
 //! never by a back end: a checksum is computed bit by bit, a search compares byte by byte, BLAKE3 is its crate's.
 //!
@@ -23,7 +23,7 @@
 //! | `shutdown` | shutdown returns, whatever is in flight; what was not run stays unrun |
 //!
 //! A case is a function and a line in its module's table. It reports what it ran, or what was different. `setup` says
-//! how a case launches its kernel, and `world` has the operations that cases perform on it; `shipped` has the programs.
+//! how a case launches its kernel, and `case` what it is, `world` has the operations that cases perform on it; `shipped` has the programs.
 //! `wait` bounds every wait ([`LIMIT`]), so a kernel that does not answer makes its case fail rather than hang. All
 //! random inputs are derived from one seed.
 
@@ -33,7 +33,7 @@
 macro_rules! ensure {
     ($holds:expr, $($what:tt)+) => {
         if !$holds {
-            return Err($crate::Stop::Failed(format!($($what)+)));
+            return Err($crate::case::Stop::Failed(format!($($what)+)));
         }
     };
 }
@@ -51,6 +51,7 @@ macro_rules! same {
 }
 
 mod cancel;
+mod case;
 mod fences;
 mod io;
 mod leases;
@@ -70,15 +71,13 @@ mod trees;
 mod wait;
 mod world;
 
-use fastrand::Rng;
+pub use case::LIMIT;
+use case::{Case, Stop, Suite};
+pub use wait::within_limit;
+
 use gristmill_megakernel::Backend;
-use gristmill_protocol::PipelineError;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
-
-/// How long a case waits for one answer of the kernel before it fails. Only time in which no thread of this process
-/// waits for a processor is counted ([`Clock`](gristmill_megakernel::backend::device::Clock)).
-pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,43 +112,6 @@ pub struct Summary {
     pub skipped: usize,
 }
 
-/// The context of all cases.
-struct Suite<'a> {
-    backend: &'a dyn Backend,
-    seed: u64,
-}
-
-impl Suite<'_> {
-    /// A case's own stream of random numbers; `salt` keeps the streams of different cases apart.
-    fn numbers(&self, salt: u64) -> Rng {
-        Rng::with_seed(self.seed ^ salt << 48)
-    }
-}
-
-/// The reason why a case ended early.
-enum Stop {
-    Failed(String),
-    Skipped(String),
-}
-
-impl From<PipelineError> for Stop {
-    fn from(error: PipelineError) -> Self {
-        Stop::Failed(error.to_string())
-    }
-}
-
-impl From<gristmill_megakernel::KernelError> for Stop {
-    fn from(error: gristmill_megakernel::KernelError) -> Self {
-        Stop::Failed(error.to_string())
-    }
-}
-
-/// The outcome of a case: what it ran, or why it stopped.
-type Checked = Result<String, Stop>;
-
-/// A case: its name within its theme, and its function.
-type Case = (&'static str, fn(&Suite<'_>) -> Checked);
-
 /// All cases by theme.
 const THEMES: &[(&str, &[Case])] = &[
     ("opcodes", opcodes::CASES),
@@ -168,46 +130,70 @@ const THEMES: &[(&str, &[Case])] = &[
     ("shutdown", shutdown::CASES),
 ];
 
-/// Runs the cases whose names contain `filter` (an empty filter matches all), and reports each as it ends.
-///
-/// All random inputs are derived from `seed`: the same seed runs the same cases again.
-pub fn run(
-    backend: &dyn Backend,
-    filter: &str,
-    seed: u64,
-    report: &mut dyn FnMut(&CaseResult),
-) -> Summary {
-    let suite = Suite { backend, seed };
-    let mut summary = Summary::default();
-    for (theme, cases) in THEMES {
-        for (case, check) in *cases {
-            let name = format!("{theme}: {case}");
-            if !name.contains(filter) {
-                continue;
-            }
-            let began = Instant::now();
-            // A back end that panics on the host's side fails only the current case.
-            let checked = catch_unwind(AssertUnwindSafe(|| check(&suite)));
-            let (verdict, count) = match checked {
-                Ok(Ok(what)) => (Verdict::Passed(what), &mut summary.passed),
-                Ok(Err(Stop::Failed(what))) => {
-                    (Verdict::Failed(shortened(what)), &mut summary.failed)
-                }
-                Ok(Err(Stop::Skipped(why))) => (Verdict::Skipped(why), &mut summary.skipped),
-                Err(_) => (
-                    Verdict::Failed("the back end panicked on the host's side".into()),
-                    &mut summary.failed,
-                ),
-            };
-            *count += 1;
-            report(&CaseResult {
-                name,
-                verdict,
-                elapsed: began.elapsed(),
-            });
+/// Runs cases, and reports each as it ends: those of the suite, and others that belong beside them.
+pub struct Runner<'a> {
+    filter: &'a str,
+    report: &'a mut dyn FnMut(&CaseResult),
+    summary: Summary,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner of the cases whose names contain `filter`; an empty filter matches all.
+    pub fn new(filter: &'a str, report: &'a mut dyn FnMut(&CaseResult)) -> Self {
+        Self {
+            filter,
+            report,
+            summary: Summary::default(),
         }
     }
-    summary
+
+    /// Runs the suite over a back end. All random inputs are derived from `seed`: the same seed runs the same cases again.
+    pub fn suite(&mut self, backend: &dyn Backend, seed: u64) {
+        let suite = Suite { backend, seed };
+        for (theme, cases) in THEMES {
+            for (case, check) in *cases {
+                self.case(theme, case, || match check(&suite) {
+                    Ok(what) => Verdict::Passed(what),
+                    Err(Stop::Failed(what)) => Verdict::Failed(what),
+                    Err(Stop::Skipped(why)) => Verdict::Skipped(why),
+                });
+            }
+        }
+    }
+
+    /// Runs one case, which is named `theme: case`.
+    pub fn case(&mut self, theme: &str, case: &str, check: impl FnOnce() -> Verdict) {
+        let name = format!("{theme}: {case}");
+        if !name.contains(self.filter) {
+            return;
+        }
+        let began = Instant::now();
+        // What panics on the host's side fails only the current case.
+        let verdict = catch_unwind(AssertUnwindSafe(check))
+            .unwrap_or_else(|_| Verdict::Failed("the back end panicked on the host's side".into()));
+        let (verdict, count) = match verdict {
+            Verdict::Passed(_) => (verdict, &mut self.summary.passed),
+            Verdict::Failed(what) => (Verdict::Failed(shortened(what)), &mut self.summary.failed),
+            Verdict::Skipped(_) => (verdict, &mut self.summary.skipped),
+        };
+        *count += 1;
+        (self.report)(&CaseResult {
+            name,
+            verdict,
+            elapsed: began.elapsed(),
+        });
+    }
+
+    /// How the cases ended that have run so far.
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+}
+
+impl std::fmt::Debug for Runner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Runner({:?}, {:?})", self.filter, self.summary)
+    }
 }
 
 /// A message about a failure, without most of the bytes that it may contain.

@@ -1,8 +1,9 @@
 //! The core opcodes do what the model says, and any number that is not an opcode faults for the right reason.
 
+use super::case::{Case, Checked, Suite};
+use super::model;
 use super::setup::Setup;
 use super::world::{program, Fault, World};
-use super::{model, Case, Checked, Suite};
 use gristmill_protocol::{control, fault, opcode, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
 

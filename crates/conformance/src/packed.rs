@@ -1,8 +1,9 @@
 //! PACKED_SLOT: what the host's encoder accepts runs in order, and anything else is refused before any of it runs.
 
+use super::case::{Case, Checked, Suite};
+use super::model;
 use super::setup::Setup;
 use super::world::{Fault, World};
-use super::{model, Case, Checked, Suite};
 use gristmill_protocol::{fault, opcode, packed};
 use gristmill_ring::Submission;
 

@@ -1,11 +1,11 @@
 //! VIR0 programs, shipped and random ones, leave the same results as the reference interpreter, and forbidden slots
 //! fault.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::shipped::programs;
 use super::streams::bytes;
 use super::world::{busy, failed, over, pick, program, word, Done, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use fastrand::Rng;
 use gristmill_megakernel::{Lease, ProgramTable};
 use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};

@@ -1,8 +1,8 @@
 //! Quotas: at any time, no more of a tenant's slots run than its quota allows, and all of them run in the end.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::world::{failed, of, over, program, word, Answer, Fault, World, GATE, GATE_BYTES};
-use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::{fault, opcode, packed, slot};
 use gristmill_ring::Submission;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! The ring: a full one refuses slots, every slot completes once, priorities age by the rule, and the counters add up.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::world::{at, failed, pick, word, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::priority::{Priority, AGEING_CLAIMS};
 use gristmill_protocol::{control, opcode};
 use gristmill_ring::Submission;

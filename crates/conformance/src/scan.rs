@@ -1,8 +1,8 @@
 //! SCAN finds what a naive search finds, in all four modes. The areas are so small that it overflows and is resumed.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::world::{word, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use fastrand::Rng;
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
 use gristmill_protocol::stream::{self, StreamArgs};

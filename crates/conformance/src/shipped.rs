@@ -1,6 +1,6 @@
 //! The programs of the folder `programs/`, assembled and verified: the suite runs each of them on the back end.
 
-use crate::Stop;
+use crate::case::Stop;
 use gristmill_vir0::asm::{assemble, AsmOptions};
 use gristmill_vir0::{verify, Limits, Verified};
 use std::io::{Error, ErrorKind};

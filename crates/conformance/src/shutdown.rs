@@ -1,8 +1,8 @@
 //! Shutdown: it returns whatever is in flight, and slots that had not run are not run.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::world::{failed, word, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::{control, opcode, slot, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
 use std::sync::atomic::Ordering;

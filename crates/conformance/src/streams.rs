@@ -1,9 +1,9 @@
 //! HISTOGRAM, LINES and CRC32C are right at the lengths where loops over bytes go wrong, and they fault on places
 //! outside of their chunk.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::world::{random_bytes, word, Done, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use fastrand::Rng;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::{StreamArgs, HISTOGRAM_RECORDS, HISTOGRAM_WORDS};

@@ -1,9 +1,9 @@
 //! Tenants: a tenant runs while its mask is open, and has no access to another tenant's observables and programs.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::model::control_word;
 use super::setup::Setup;
 use super::world::{failed, of, over, program, word, Answer, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::{control, fault, opcode, packed, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
 

@@ -1,9 +1,9 @@
 //! BLAKE3 leaves the parts of a file's tree that the protocol promises, for chunks of all sizes and at all offsets. The
 //! values are those of the crate `blake3`, cut here in this suite's own words.
 
+use super::case::{Case, Checked, Stop, Suite};
 use super::setup::Setup;
 use super::world::{random_bytes, word, Fault, World};
-use super::{Case, Checked, Stop, Suite};
 use blake3::hazmat::HasherExt;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::{

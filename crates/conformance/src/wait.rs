@@ -1,17 +1,15 @@
 //! Waits for the kernel. Each wait has a bound. Time in which threads of this process wait for a processor does not
 //! count, so a busy machine makes no case fail.
 
-use super::LIMIT;
+use super::case::LIMIT;
 use gristmill_megakernel::backend::device::Clock;
 use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs something on a separate thread. Returns `None` if it takes longer than the limit; the thread is then left
-/// behind.
-pub(super) fn within_limit<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+/// Runs something on a separate thread. Returns `None` if it takes longer than [`LIMIT`]; the thread is then left behind.
+/// `None`, too, if it panics.
+pub fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, receiver) = channel();
     let thread = thread::Builder::new().spawn(move || {
         // After the limit has passed, no thread receives the result any more.

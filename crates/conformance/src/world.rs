@@ -1,10 +1,10 @@
 //! A launched kernel and the operations that cases perform on it: they lend chunks, publish slots, reap completions,
 //! and keep a worker busy.
 
+use super::case::{Stop, Suite, LIMIT};
 use super::setup::Setup;
 use super::shipped::assembled;
 use super::wait::{within_limit, Wait};
-use super::{Stop, Suite, LIMIT};
 use fastrand::Rng;
 use gristmill_megakernel::{Kernel, KernelConfig, TenantHandle};
 use gristmill_protocol::priority::Priority;

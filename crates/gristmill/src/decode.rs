@@ -95,6 +95,26 @@ impl Decode {
     }
 }
 
+/// The decompressed bytes of `raw`, a whole file of this format, without a mill. Reads give decoded bytes, and none at the
+/// end of a file that is whole. After an error it must not be read any more.
+///
+/// A file that is damaged, cut short or followed by something else, and one that needs a window of more than
+/// [`MAX_WINDOW_BYTES`], is an error that says so; an error of `raw` comes as it is. A few bytes can hold any number, so
+/// who keeps them must bound how many are read.
+///
+/// ```
+/// use gristmill::decode::{decompress, Format};
+/// use std::io::Read;
+///
+/// let cut: &[u8] = &[0x1F, 0x8B, 8, 0];
+/// let mut decoded = Vec::new();
+/// let error = decompress(Format::Gzip, cut).read_to_end(&mut decoded);
+/// assert!(error.unwrap_err().to_string().starts_with("the gzip data ends early"));
+/// ```
+pub fn decompress(format: Format, raw: impl Read + Send + 'static) -> impl Read + Send {
+    Decompressor::new(format, Box::new(raw))
+}
+
 /// What is done with the bytes of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decoding {

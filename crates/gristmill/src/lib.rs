@@ -166,12 +166,14 @@ struct Readme;
 
 pub mod bounded;
 pub mod decode;
+mod divided;
 mod error;
 pub mod jobs;
 pub mod manifest;
 pub mod mill;
 pub mod program;
 pub mod replay;
+mod setters;
 pub mod source;
 
 pub use gristmill_ingest as uring;

@@ -3,8 +3,8 @@
 //! A manifest has a row for each file: path, size, time, digests, and what could not be read
 //! ([`manifest_schema`](crate::jobs::digest::manifest_schema)).
 //! [`DigestJob::manifest`](crate::jobs::digest::DigestJob::manifest) makes the rows and a [`ManifestWriter`] writes
-//! them as JSON Lines, CSV, Arrow or Parquet. [`Manifest::open`] reads any of these into memory; a [`Gather`] takes the
-//! rows of a run without a file between. [`Diff`] compares two manifests, and [`Duplicates`] finds the files of one
+//! them as JSON Lines, CSV, Arrow or Parquet. [`Manifest::open`] reads any of these into memory, [`Manifest::fetch`]
+//! one that is an object of a store; a [`Gather`] takes the rows of a run without a file between. [`Diff`] compares two manifests, and [`Duplicates`] finds the files of one
 //! that have the same content.
 //!
 //! A manifest in memory takes 48 bytes for each file, and the bytes of its path and digests.
@@ -38,6 +38,7 @@ mod diff;
 mod difference;
 mod dupes;
 mod error;
+mod fetch;
 mod head;
 mod json;
 mod names;

@@ -14,7 +14,7 @@
 //! - `intake`: where feeders get their next work: the source, and the files that several readers cut into chunks
 //!   together.
 //! - `flight`: chunks that are lent to the kernel, and their slots, one for each job (`held`: slots that are freed when
-//!   they are dropped, and chunks that go back with the last of their slots).
+//!   they are dropped, and chunks that go back with the last of their slots; `finished`: a slot that has run).
 //! - `collector`: completions become rows, in file order, under one lock; a worker that finds completions does this.
 //!   `half`: what one job knows of a file. `row_order`: which file's rows may be written.
 //! - `output`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
@@ -45,6 +45,7 @@ mod descriptors;
 mod error;
 mod feeder;
 mod fetches;
+mod finished;
 mod flight;
 mod half;
 mod halo;

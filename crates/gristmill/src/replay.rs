@@ -14,18 +14,23 @@
 //! ```
 //!
 //! A slot gets the words that were published, except that its chunk's index and, for a program, the opcode are those of
-//! this replay. Its bytes come from the original file, or from the log. Where a file has changed since, its slots are
+//! this replay. Where a device runs only a part of an opcode, as of a search for lines that match regexes, the host does the
+//! rest, as in a run; a log has the whole opcode and what the whole has left, wherever it was recorded. A slot's bytes come from the original file, or from the log. Where a file has changed since, its slots are
 //! not run, and count as lost ([`ReplayReport::lost`]) rather than as different.
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
 
+use crate::divided::{self, Divided};
 use gristmill_ingest::open_without_waiting;
 use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, LoggedSlot};
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, RingLogReader};
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::slot::SlotImage;
-use gristmill_protocol::{fault, program, stream, PipelineError};
-use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
+use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::{fault, program, slot, stream, PipelineError};
+use gristmill_ring::{
+    ChunkBuf, Completion, Completions, LentChunk, Outcome, RingConfig, Submission,
+};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -152,6 +157,18 @@ impl<'a> Replay<'a> {
     /// [`KernelError`] where the kernel cannot be launched, or refuses what a log may hold.
     pub fn run<R: Read>(&self, log: &mut RingLogReader<R>) -> Result<ReplayReport, KernelError> {
         let about = log.about();
+        let (mut jobs, mut divided) = (about.jobs.clone(), Vec::new());
+        let mut record_words = about.record_words;
+        if self.backend.device().is_some() {
+            for job in &mut jobs {
+                let parts = Divided::new(job)?;
+                if let Some(parts) = &parts {
+                    *job = parts.part.clone();
+                    record_words = record_words.max(parts.record_words());
+                }
+                divided.push(parts);
+            }
+        }
         // One chunk for each worker, and as many again that are being filled or compared.
         let chunks = u32::try_from(2 * self.workers).unwrap_or(2);
         let (memory, free) = self
@@ -165,10 +182,10 @@ impl<'a> Replay<'a> {
                     ..RingConfig::default()
                 },
                 chunks: memory,
-                record_words: about.record_words,
+                record_words,
                 lease: Lease::default(),
             },
-            about.jobs.clone(),
+            jobs,
             Vec::new(),
         )?;
         let tenant = kernel.tenants().tenant(0)?;
@@ -184,6 +201,7 @@ impl<'a> Replay<'a> {
             kernel,
             completions,
             opcodes,
+            divided,
             free,
             slots: HashMap::new(),
             files: Vec::new(),
@@ -225,6 +243,7 @@ impl<'a> Replay<'a> {
 struct RunningSlot {
     name: SlotName,
     recorded: LoggedResult<'static>,
+    /// The words of this replay.
     words: SlotImage,
     lent: LentChunk,
 }
@@ -234,6 +253,8 @@ struct Running<'a> {
     completions: Completions,
     /// Maps a program's opcode in the log to its opcode in this replay.
     opcodes: BTreeMap<u32, u32>,
+    /// On a device, of each job: how it is divided between the device and the host, if it is.
+    divided: Vec<Option<Divided>>,
     free: Vec<ChunkBuf>,
     /// Running slots, keyed by the ring's slot number.
     slots: HashMap<u32, RunningSlot>,
@@ -306,10 +327,21 @@ impl Running<'_> {
             Some(_) => program::with_chunk,
             None => stream::with_chunk,
         };
-        let args = with_chunk(words.args, chunk.index());
+        let words = SlotImage {
+            args: with_chunk(words.args, chunk.index()),
+            ..words
+        };
+        let (opcode, args) = match (bound, self.divided(&words)) {
+            (Some(bound), _) => (*bound, words.args),
+            (None, Some(divided)) => {
+                let args = divided.part_args(StreamArgs::decode(&words.args));
+                (divided.part.opcode(), args.encode())
+            }
+            (None, None) => (words.opcode, words.args),
+        };
         let submission = Submission {
             priority: Priority::from_word(words.priority).unwrap_or(Priority::Normal),
-            ..Submission::new(*bound.unwrap_or(&words.opcode), &args)
+            ..Submission::new(opcode, &args)
         };
         let submitter = self.kernel.submitter();
         let token = submitter.try_acquire().ok_or_else(|| {
@@ -326,6 +358,40 @@ impl Running<'_> {
             .publish(token, &submission)
             .map_err(|(_token, error)| error)?;
         Ok(())
+    }
+
+    /// How the opcode of a slot is divided, if it is.
+    fn divided(&self, words: &SlotImage) -> Option<&Divided> {
+        let job = StreamArgs::decode(&words.args).job as usize;
+        let divided = self.divided.get(job)?.as_ref()?;
+        (divided.whole().opcode() == words.opcode).then_some(divided)
+    }
+
+    /// Does the rest of a slot of which a device has done a part.
+    fn finish_rest(&self, slot: &RunningSlot, done: Completion) -> Completion {
+        let divided = self.divided(&slot.words);
+        let writer = self.kernel.records().writer(done.token.index().get());
+        let (Some(divided), Some(mut records), slot::DONE) = (divided, writer, done.status) else {
+            return done;
+        };
+        let part = Outcome {
+            fault: done.fault,
+            results: done.results,
+            records: done.records,
+            flags: done.flags,
+        };
+        let args = StreamArgs::decode(&slot.words.args);
+        let stops = || self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        let chunk = slot.lent.as_slice();
+        let outcome = divided.finish(&args, &part, chunk, &mut records, &stops);
+        Completion {
+            status: divided::status(&outcome),
+            fault: outcome.fault,
+            results: outcome.results,
+            records: outcome.records,
+            flags: outcome.flags,
+            ..done
+        }
     }
 
     /// Waits for results, and compares those that have arrived.
@@ -346,6 +412,7 @@ impl Running<'_> {
         let Some(slot) = self.slots.remove(&index) else {
             return;
         };
+        let done = self.finish_rest(&slot, done);
         if fault::reason(done.fault) == fault::CANCELLED {
             self.free.push(slot.lent.reclaim_completed());
             return self.kernel.submitter().release(done.token);

@@ -21,7 +21,7 @@ pub use below::Root;
 pub use entry::{Ended, Entry, FilePart, Item, Origin, Source, STDIN_NAME};
 pub use facts::{FileFacts, Found};
 pub use file_id::FileId;
-pub use gristmill_ingest::object::{is_url, shown_name, Names, Stores};
+pub use gristmill_ingest::object::{is_url, path_of_url, shown_name, Names, Stores};
 pub(crate) use list::is_early;
 pub use list::{FileList, LiveList};
 pub(crate) use remote::Named;

@@ -163,10 +163,11 @@ fn sweep(random: &mut Rng) -> (String, impl Fn(SweepReport) -> Arc<SweepJob>) {
         });
     }
     let (fold, context) = (random.u8(..4) == 0, (random.u8(..3) == 0).then_some(7));
-    let told = format!("{given:?}, {fold}, {context:?}");
+    let longest = *random.choice(&[100, 5000, 1 << 21]).unwrap();
+    let told = format!("{given:?}, {fold}, {context:?}, {longest}");
     let job = move |report| {
         let mut job = SweepJob::builder().report(report).case_insensitive(fold);
-        job = job.json(true).context_bytes(context).max_match(1 << 21);
+        job = job.json(true).context_bytes(context).max_match(longest);
         for (number, (string, index)) in given.iter().enumerate() {
             job = match string {
                 true => job.string(number.to_string(), STRINGS[*index]),
@@ -450,6 +451,25 @@ fn what_a_device_can_do_no_part_of_is_refused_and_says_so() {
         error.contains("none of these regexes has a literal"),
         "{error}"
     );
+    // A log keeps what both do, or nothing: the device's part alone is no job that a replay could run again.
+    let unrecorded = |task: fn(&mut Vec<u8>) -> Task<'_>| {
+        let mut rows = Vec::new();
+        let task = task(&mut rows);
+        let control = Control::default().record(std::io::sink());
+        let files = Tree::new(["Cargo.toml"]).walk().unwrap();
+        let done = mill(Some(&device), 4096).run_all(files, vec![task], &control);
+        done.unwrap_err().to_string()
+    };
+    let error = unrecorded(|rows| {
+        let sweep = SweepJob::builder().regex("n", "key[0-9]+").build();
+        Task::new(Arc::new(sweep.unwrap()), rows)
+    });
+    assert!(error.contains("a job that is host code"), "{error}");
+    let error = unrecorded(|rows| {
+        let two: Algorithms = [Algorithm::Blake3, Algorithm::Md5].into_iter().collect();
+        Task::new(Arc::new(DigestJob::new(two, DigestRows::Text)), rows)
+    });
+    assert!(error.contains("a job that is host code"), "{error}");
     let many = (0..100_001).fold(SweepJob::builder(), |job, number| {
         job.string(number.to_string(), number.to_string())
     });

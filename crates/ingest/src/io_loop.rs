@@ -28,17 +28,17 @@
 //! when all requests that were published before it have ended. A READ that reaches the end of the file or of the source
 //! reports how many bytes landed. A cancelled WRITE may already have written bytes to the file.
 
+mod done;
 mod server;
 mod tables;
 mod threads;
 
+pub use done::{IoLoopStats, StoppedIo};
 pub use tables::{IoSource, IoTables};
 
 use crate::path::ReadPathChoice;
-use crate::reader::ReadStats;
-use gristmill_protocol::io::IoRequest;
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{lock, ChunkBuf, IoQueue};
+use gristmill_ring::{lock, IoQueue};
 use server::serve;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -48,57 +48,6 @@ use std::time::Duration;
 
 /// How long [`MegakernelIoLoop::stop`] waits for a device that does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What a loop has done so far. Each request that has ended is in exactly one of the counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct IoLoopStats {
-    /// READs that were served.
-    pub reads: u64,
-    /// Bytes that these landed.
-    pub bytes_read: u64,
-    /// WRITEs that were served.
-    pub writes: u64,
-    /// Bytes that these wrote.
-    pub bytes_written: u64,
-    /// FENCEs that ended.
-    pub fences: u64,
-    /// Requests that the tables refused, before any file was accessed.
-    pub refused: u64,
-    /// READs and WRITEs that failed at their file.
-    pub failed: u64,
-    /// Requests that were in flight when the loop was stopped.
-    pub cancelled: u64,
-    /// How READs are done: the name of the reader's path.
-    pub path: &'static str,
-    /// Why io_uring is not used, or no longer; `None` if it is used, or was not asked for.
-    pub why: Option<String>,
-    /// The system calls of READs, and bytes by path.
-    pub reader: ReadStats,
-}
-
-impl IoLoopStats {
-    /// Requests that have ended, one way or the other.
-    pub fn ended(&self) -> u64 {
-        self.reads + self.writes + self.fences + self.refused + self.failed + self.cancelled
-    }
-}
-
-/// What remains of a stopped loop.
-#[derive(Debug)]
-pub struct StoppedIo {
-    /// The queue. Requests that nobody has claimed wait in it for another loop.
-    pub queue: IoQueue,
-    /// The chunks of all destinations, except those of reads that were in flight and those that a worker is reading.
-    /// These are retired.
-    pub chunks: Vec<ChunkBuf>,
-    /// READs and WRITEs whose file had not answered. They ended with ECANCELED, but each is still being carried out by
-    /// a thread, which keeps the file and the chunk until the file answers, and then ends. Until then, a READ may still
-    /// change its chunk, which nobody else has, and a WRITE may still change its file. Linux does not end a process
-    /// before such threads of it have ended.
-    pub left_behind: Vec<IoRequest>,
-    /// What the loop did.
-    pub stats: IoLoopStats,
-}
 
 /// A thread that serves the device's IO requests, by io_uring or, if that is refused, by positioned reads on more
 /// threads. Dropping this stops the thread.

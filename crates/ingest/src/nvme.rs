@@ -24,9 +24,9 @@ mod op;
 mod status;
 
 pub use command::{encode_nvme_read_sqe, NvmeRead, NVME_COMMAND_BYTES, NVME_MAX_BLOCKS};
-pub use extents::{DiskPlace, FileMap, LbaRange};
+pub use extents::{DiskPlace, FileMap};
 pub use fiemap::FileExtent;
-pub use namespace::NvmeNamespace;
+pub use namespace::{LbaRange, NvmeNamespace};
 pub use status::NvmeStatus;
 
 pub(crate) use extents::why_no_disk;

@@ -23,32 +23,31 @@ pub struct SetupFlags {
     pub submit_all: bool,
 }
 
+const NONE: SetupFlags = SetupFlags {
+    single_issuer: false,
+    defer_taskrun: false,
+    coop_taskrun: false,
+    submit_all: false,
+};
+
 /// The combinations to try, from the most flags to none.
 const LADDER: [SetupFlags; 4] = [
     SetupFlags {
         single_issuer: true,
         defer_taskrun: true,
-        coop_taskrun: false,
         submit_all: true,
+        ..NONE
     },
     SetupFlags {
-        single_issuer: false,
-        defer_taskrun: false,
         coop_taskrun: true,
         submit_all: true,
+        ..NONE
     },
     SetupFlags {
-        single_issuer: false,
-        defer_taskrun: false,
-        coop_taskrun: false,
         submit_all: true,
+        ..NONE
     },
-    SetupFlags {
-        single_issuer: false,
-        defer_taskrun: false,
-        coop_taskrun: false,
-        submit_all: false,
-    },
+    NONE,
 ];
 
 /// The largest number of entries that this crate asks for. The kernel's own limit is 32,768.

@@ -26,9 +26,11 @@
 
 mod context;
 mod registration;
+mod state;
 mod submit;
 
 pub use crate::memory::mapped::{GpuMappedBuffer, Iovec};
+pub use state::IoUringState;
 
 use crate::admit;
 use crate::engine::passthrough::PassthroughEngine;
@@ -36,14 +38,12 @@ use crate::engine::peer::PeerEngine;
 use crate::engine::uring::UringEngine;
 use crate::engine::{Completion, Engine, ReadRequest, ReadSource, Target};
 use crate::fs::is_stream;
-use crate::lifeline::Ring;
 use crate::nvme::NvmeNamespace;
 use crate::path::ReadPath;
 use crate::queue::{DropPolicy, NO_OFFSET};
 use crate::reader::ReadStats;
 use crate::setup::{self, SetupFlags};
 use gristmill_protocol::PipelineError;
-use io_uring::{cqueue, squeue};
 use registration::Registration;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -56,41 +56,6 @@ pub(crate) use context::{Owner, ReadContext, Scan};
 const WAIT_STEP: Duration = Duration::from_secs(1);
 /// The length of one step of a wait that alternates between two rings.
 const TURN: Duration = Duration::from_millis(1);
-
-/// A ring that was set up but is not in use yet.
-pub struct IoUringState {
-    ring: Ring<squeue::Entry, cqueue::Entry>,
-}
-
-impl IoUringState {
-    /// Sets up a ring for `entries` reads in flight, rounded up to a power of two, at most 4096.
-    ///
-    /// # Errors
-    /// [`PipelineError::IoUringSyscall`] if the kernel refuses, with advice on how to change that.
-    pub fn new(entries: u32) -> Result<Self, PipelineError> {
-        let ring = Ring::new(setup::build(entries, true)?)?;
-        Ok(IoUringState { ring })
-    }
-
-    /// The setup flags that the kernel accepted.
-    pub fn flags(&self) -> SetupFlags {
-        self.ring.flags
-    }
-
-    /// Reads that can be in flight at once.
-    pub fn entries(&self) -> u32 {
-        self.ring.io.params().sq_entries()
-    }
-}
-
-impl std::fmt::Debug for IoUringState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IoUringState")
-            .field("entries", &self.entries())
-            .field("flags", &self.flags())
-            .finish()
-    }
-}
 
 /// A stream's read that has ended.
 #[derive(Debug)]

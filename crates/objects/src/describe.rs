@@ -112,6 +112,59 @@ pub(crate) fn named_authorities() -> Option<String> {
     (!set.is_empty()).then(|| set.join(", "))
 }
 
+/// Why a client was not set up, if it is for something that is missing.
+pub(crate) fn set_up(error: &object_store::Error, kind: Kind) -> Option<String> {
+    if let Some(named) = named_authorities().filter(|_| lacks_authorities(error)) {
+        return Some(format!(
+            "there is no certificate of an authority where {named} says"
+        ));
+    }
+    // These words hold nothing of a value.
+    let said = said(error);
+    let lacks = |what: &str| said.lines().any(|line| line == what);
+    let missing = match kind {
+        Kind::S3 if lacks("Missing AccessKeyId") => "AWS_ACCESS_KEY_ID",
+        Kind::S3 if lacks("Missing SecretAccessKey") => "AWS_SECRET_ACCESS_KEY",
+        Kind::Azure if lacks("Account must be specified") => "AZURE_STORAGE_ACCOUNT_NAME",
+        _ => return None,
+    };
+    Some(format!("its client cannot be set up without {missing}"))
+}
+
+/// What a variable should hold, where it can be said in a few words.
+pub(crate) fn value_of(names: &[&str]) -> &'static str {
+    match names {
+        ["GOOGLE_SERVICE_ACCOUNT_KEY"] => ", which should be the JSON of a service account's key",
+        ["GOOGLE_SERVICE_ACCOUNT"
+        | "GOOGLE_SERVICE_ACCOUNT_PATH"
+        | "GOOGLE_APPLICATION_CREDENTIALS"] => ", which should name a file with the JSON of a key",
+        [name] if name.ends_with("_PROXY_URL") => {
+            ", which should be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
+        }
+        [name] if name.ends_with("_KEY") => ", which should be Base64",
+        _ => "",
+    }
+}
+
+/// Checks that the value of a variable can be sent: the clients would panic. `key` is its name in small letters.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_value(key: &str, value: &str) -> Result<(), &'static str> {
+    let is_other = key.ends_with("_file")
+        || key.ends_with("_certificate")
+        || key.starts_with("google_service_account")
+        || key.starts_with("google_application_credentials");
+    match value {
+        _ if is_other => Ok(()),
+        value if !value.is_ascii() => Err("has a character that is not of ASCII"),
+        value if value.bytes().any(|byte| byte.is_ascii_control()) => {
+            Err("has a newline, or another control character")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether the next attempt would fail as this one did: where a certificate or a proxy is not as it should be.
 pub(crate) fn lasts(error: &HttpError) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);

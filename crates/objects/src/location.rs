@@ -1,16 +1,19 @@
 //! What a URL names, and how it is shown: without user, password and query, which may be secrets.
 
+use gristmill_ingest::object::shown_name;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use std::path::Path;
 use url::Url;
 
 /// Parts of the queries of signed URLs.
-const SIGNATURES: [&str; 4] = [
+const SIGNATURES: [&str; 6] = [
     "sig=",
     "signature=",
-    "x-amz-credential=",
-    "x-goog-credential=",
+    "x-amz-",
+    "x-goog-",
+    "awsaccesskeyid=",
+    "googleaccessid=",
 ];
 
 /// The kinds of stores.
@@ -28,6 +31,16 @@ impl Kind {
         match self {
             Kind::Azure => "container",
             _ => "bucket",
+        }
+    }
+
+    /// How the variables begin that set its clients up.
+    pub fn variables(self) -> &'static str {
+        match self {
+            Kind::S3 => "AWS_",
+            Kind::Google => "GOOGLE_",
+            Kind::Azure => "AZURE_",
+            Kind::Http => "HTTP",
         }
     }
 
@@ -84,7 +97,7 @@ impl Location {
     /// A line without secrets.
     pub fn of(url: &Path) -> Result<Self, String> {
         let Some(text) = url.to_str() else {
-            return Err(format!("{}: a URL is UTF-8", url.display()));
+            return Err(format!("{}: a URL is UTF-8", shown_name(url).display()));
         };
         let (scheme, rest) = text.split_once("://").unwrap_or((text, ""));
         let kind = match scheme.to_ascii_lowercase().as_str() {

@@ -14,6 +14,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -25,6 +26,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most threads that make requests.
 const MOST_THREADS: usize = 8;
+
+/// A list of hosts that need no proxy as one of all names and all addresses, if `*` is in it.
+fn excepting_all(list: &str) -> Option<String> {
+    let mut hosts = list.split(',');
+    let all = hosts.any(|host| host.trim() == "*");
+    all.then(|| "*,0.0.0.0/0,::/0".to_owned())
+}
 
 /// The threads that make requests.
 #[derive(Debug)]
@@ -62,7 +70,9 @@ impl ObjectStores {
     pub fn from_env() -> Arc<Self> {
         let variables = std::env::vars_os();
         let text = variables.filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            // What is no UTF-8 is refused as what is not ASCII, and not passed over.
+            let value = value.to_string_lossy().into_owned();
+            Some((name.into_string().ok()?, value))
         });
         Self::with_variables(text)
     }
@@ -99,11 +109,17 @@ impl ObjectStores {
         }
     }
 
-    /// The variables that begin so, in small letters.
-    fn variables(&self, start: &'static str) -> impl Iterator<Item = (String, &str)> {
+    /// The variables that begin so, but for `without`, with their names in small letters, too.
+    fn variables<'a>(
+        &'a self,
+        start: &'static str,
+        without: Option<&'a str>,
+    ) -> impl Iterator<Item = (String, &'a str, &'a str)> {
         let ours = self.variables.iter();
-        let ours = ours.filter(move |(name, _)| name.starts_with(start));
-        ours.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+        let ours = ours.filter(move |(name, _)| {
+            name.starts_with(start) && without.is_none_or(|without| without != name)
+        });
+        ours.map(|(name, value)| (name.to_ascii_lowercase(), name.as_str(), value.as_str()))
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
@@ -112,10 +128,21 @@ impl ObjectStores {
     }
 
     /// Timeouts by progress: a request may take as long as bytes come.
-    fn options(&self) -> ClientOptions {
-        ClientOptions::new()
+    fn options(&self, kind: Kind) -> ClientOptions {
+        let options = ClientOptions::new()
             .with_timeout_disabled()
-            .with_read_timeout(READ_TIMEOUT)
+            .with_read_timeout(READ_TIMEOUT);
+        let own = format!("{}PROXY_URL", kind.variables());
+        let mut listed = ["NO_PROXY", "no_proxy"].into_iter();
+        let list = listed.find_map(|name| std::env::var(name).ok());
+        match list.as_deref().and_then(excepting_all) {
+            // The client takes `*` for all names, and for no address. A proxy that is given to it takes the place of those
+            // of the environment, and this one is for no host.
+            Some(all) if self.variable(&own).is_none() => options
+                .with_proxy_url("http://localhost")
+                .with_proxy_excludes(all),
+            _ => options,
+        }
     }
 
     fn retries(&self, kind: Kind) -> RetryConfig {
@@ -129,26 +156,29 @@ impl ObjectStores {
         config
     }
 
-    /// What went wrong when a client was set up. Values of variables are shown by their names.
-    fn unset(&self, kind: Kind, error: &object_store::Error) -> String {
-        if let Some(named) =
-            describe::named_authorities().filter(|_| describe::lacks_authorities(error))
-        {
-            return format!("there is no certificate of an authority where {named} says");
+    /// What went wrong when a client was set up. What it says of that is not shown, as it may hold parts of values: the
+    /// variable without which it can be set up is named.
+    fn unset(&self, kind: Kind, bucket: &str, error: &object_store::Error) -> String {
+        if let Some(reason) = describe::set_up(error, kind) {
+            return reason;
         }
-        let mut text = error.to_string().replace('\n', " ");
-        let start = match kind {
-            Kind::S3 => "AWS_",
-            Kind::Google => "GOOGLE_",
-            Kind::Azure => "AZURE_",
-            Kind::Http => "HTTP",
-        };
-        for (name, value) in &self.variables {
-            if name.starts_with(start) && value.len() > 3 {
-                text = text.replace(value.as_str(), &format!("${name}"));
-            }
+        let start = kind.variables();
+        let names = self.variables(start, None).map(|(_, name, _)| name);
+        let wrong: Vec<&str> = names
+            .filter(|name| match self.built(kind, bucket, Some(name)) {
+                Ok(_) => true,
+                // Then it is missing.
+                Err(error) => describe::set_up(&error, kind).is_some(),
+            })
+            .collect();
+        match &*wrong {
+            [] => format!("its client cannot be set up; check the variables {start}*"),
+            wrong => format!(
+                "its client cannot be set up with the value of {}{}",
+                wrong.join(" and "),
+                describe::value_of(wrong)
+            ),
         }
-        format!("its client cannot be set up: {text}; check the variables {start}*")
     }
 
     /// The client of a bucket.
@@ -158,15 +188,34 @@ impl ObjectStores {
         if let Some(known) = buckets.get(&place) {
             return Ok(Arc::clone(known));
         }
-        let built = self.built(kind, bucket);
-        let store = built.map_err(|error| self.unset(kind, &error))?;
+        for (key, name, value) in self.variables(kind.variables(), None) {
+            describe::check_value(&key, value).map_err(|wrong| format!("{name} {wrong}"))?;
+        }
+        let built = self.built(kind, bucket, None);
+        let store = built.map_err(|error| self.unset(kind, bucket, &error))?;
         buckets.insert(place, Arc::clone(&store));
         Ok(store)
     }
 
-    fn built(&self, kind: Kind, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    /// A client that is set up without this variable.
+    fn built(
+        &self,
+        kind: Kind,
+        bucket: &str,
+        without: Option<&str>,
+    ) -> object_store::Result<Arc<dyn ObjectStore>> {
+        let variables = || {
+            let ours = self.variables(kind.variables(), without);
+            ours.map(|(key, _, value)| {
+                let all = key
+                    .ends_with("_proxy_excludes")
+                    .then(|| excepting_all(value));
+                let value = all.flatten().map_or(Cow::Borrowed(value), Cow::Owned);
+                (key, value)
+            })
+        };
         // The variables come last, so that they set timeouts, too.
-        let (options, retry) = (self.options(), self.retries(kind));
+        let (options, retry) = (self.options(kind), self.retries(kind));
         let connector = Connector::default();
         Ok(match kind {
             Kind::S3 => {
@@ -174,9 +223,9 @@ impl ObjectStores {
                     .with_client_options(options)
                     .with_http_connector(connector)
                     .with_retry(retry);
-                for (name, value) in self.variables("AWS_") {
-                    if let Ok(key) = name.parse() {
-                        builder = builder.with_config(key, value);
+                for (key, value) in variables() {
+                    if let Ok(key) = key.parse() {
+                        builder = builder.with_config(key, &*value);
                     }
                 }
                 Arc::new(builder.with_bucket_name(bucket).build()?)
@@ -189,9 +238,9 @@ impl ObjectStores {
                 if let Some(path) = self.variable("SERVICE_ACCOUNT") {
                     builder = builder.with_service_account_path(path);
                 }
-                for (name, value) in self.variables("GOOGLE_") {
-                    if let Ok(key) = name.parse() {
-                        builder = builder.with_config(key, value);
+                for (key, value) in variables() {
+                    if let Ok(key) = key.parse() {
+                        builder = builder.with_config(key, &*value);
                     }
                 }
                 Arc::new(builder.with_bucket_name(bucket).build()?)
@@ -204,9 +253,9 @@ impl ObjectStores {
                 if let Some(endpoint) = self.variable("MSI_ENDPOINT") {
                     builder = builder.with_msi_endpoint(endpoint);
                 }
-                for (name, value) in self.variables("AZURE_") {
-                    if let Ok(key) = name.parse() {
-                        builder = builder.with_config(key, value);
+                for (key, value) in variables() {
+                    if let Ok(key) = key.parse() {
+                        builder = builder.with_config(key, &*value);
                     }
                 }
                 Arc::new(builder.with_container_name(bucket).build()?)
@@ -217,9 +266,14 @@ impl ObjectStores {
     /// The client of HTTP servers.
     fn http_client(&self) -> Result<HttpClient, String> {
         let connected = self.http.get_or_init(|| {
-            let options = self.options().with_allow_http(true);
+            let options = self.options(Kind::Http).with_allow_http(true);
             let client = service::connect(&options);
-            client.map_err(|error| self.unset(Kind::Http, &error))
+            client.map_err(|error| {
+                let told = describe::set_up(&error, Kind::Http);
+                told.unwrap_or_else(|| {
+                    "its client cannot be set up; check SSL_CERT_FILE and SSL_CERT_DIR".into()
+                })
+            })
         });
         connected.clone()
     }
@@ -240,7 +294,7 @@ impl ObjectStores {
             client: Some(self.http_client().map_err(told)?),
             authorization,
         };
-        let options = self.options().with_allow_http(true);
+        let options = self.options(Kind::Http).with_allow_http(true);
         let client = connector.connect(&options);
         let client = client.map_err(|error| told(describe::store(&error, Kind::Http)))?;
         let store = HttpBuilder::new()
@@ -310,5 +364,119 @@ impl Stores for ObjectStores {
             or_object: !is_prefix,
         };
         Ok(Box::new(Prefix::new(directory, handle)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the crate `object_store` takes from variables: of each kind of value a few.
+    const NAMES: [&str; 27] = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ALLOW_HTTP",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CHECKSUM_ALGORITHM",
+        "AWS_SERVER_SIDE_ENCRYPTION",
+        "AWS_SSE_CUSTOMER_KEY_BASE64",
+        "AWS_TIMEOUT",
+        "AWS_PROXY_URL",
+        "AWS_PROXY_CA_CERTIFICATE",
+        "AWS_USER_AGENT",
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_BASE_URL",
+        "GOOGLE_PROXY_URL",
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_AUTHORITY_HOST",
+        "AZURE_STORAGE_ENDPOINT",
+        "AZURE_CREDENTIAL_TYPE",
+        "AZURE_PROXY_URL",
+    ];
+
+    #[test]
+    fn values_that_are_malformed_are_told_by_their_variable_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key.json");
+        std::fs::write(&file, r#"{"private_key": ["hunter2"], "hunter2": hunter2"#).unwrap();
+        let file = file.to_str().unwrap().to_owned();
+        let values = [
+            "hunter2",
+            "hunter2\n",
+            "hunter2\u{fc}",
+            "http://hunter2:hunter2@[::x",
+            "?sig=%ff%hunter2&hunter2",
+            r#"{"private_key": "hunter2", "private_key_id": "hunter2", "client_email": "hunter2"}"#,
+            r#"{"hunter2": hunter2"#,
+            &file,
+        ];
+        let mut refused = std::collections::BTreeSet::new();
+        for name in NAMES {
+            let url = match name {
+                name if name.starts_with("AWS_") => "s3://bucket/key",
+                name if name.starts_with("GOOGLE_") => "gs://bucket/key",
+                _ => "az://bucket/key",
+            };
+            for value in values {
+                let mut variables = vec![(name.to_owned(), value.to_owned())];
+                if name != "AZURE_STORAGE_ACCOUNT_NAME" {
+                    variables.push(("AZURE_STORAGE_ACCOUNT_NAME".into(), "account".into()));
+                }
+                let stores = ObjectStores::with_variables(variables);
+                if let Err(told) = stores.open(Path::new(url), Names::Objects) {
+                    assert!(!told.contains("hunter") && !told.contains('\n'), "{told}");
+                    assert!(
+                        told.contains(name) || told.contains("without AWS_"),
+                        "{told}"
+                    );
+                    refused.insert(name);
+                }
+                assert!(!format!("{stores:?}").contains("hunter"));
+            }
+        }
+        for name in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_TIMEOUT",
+            "AWS_PROXY_URL",
+            "GOOGLE_SERVICE_ACCOUNT",
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "AZURE_STORAGE_SAS_TOKEN",
+        ] {
+            assert!(refused.contains(name), "{name} takes anything: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (variable, url, told) in [
+            (None, "az://c/k", "AZURE_STORAGE_ACCOUNT_NAME"),
+            (
+                Some("AWS_ACCESS_KEY_ID"),
+                "s3://b/k",
+                "AWS_SECRET_ACCESS_KEY",
+            ),
+            (
+                Some("AWS_SECRET_ACCESS_KEY"),
+                "s3://b/k",
+                "AWS_ACCESS_KEY_ID",
+            ),
+        ] {
+            let set = variable.map(|name| (name.to_owned(), "hunter2".to_owned()));
+            let stores = ObjectStores::with_variables(set);
+            let error = stores.open(Path::new(url), Names::Objects).err().unwrap();
+            assert!(
+                error.contains(told) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
     }
 }

@@ -11,6 +11,8 @@
 
 #![deny(unsafe_code)]
 
+mod compare;
+mod joining;
 mod lines;
 mod literals;
 mod regexes;
@@ -22,9 +24,9 @@ pub use lines::{
     expand, Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
-pub use literals::{BuildError, Literals, StringClass};
+pub use literals::{BuildError, Literals, RareBytes, StringClass};
 pub use regexes::{
     line_literals, most_memory, smart_case, Backtracker, Hit, NearLiterals, Part, RegexPlan,
-    RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, Told,
+    RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, StreamSearch, StreamState, Told,
 };
 pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError};

@@ -10,6 +10,7 @@
 
 mod choice;
 mod class;
+mod error;
 mod few;
 mod filter;
 #[allow(unsafe_code)]
@@ -22,37 +23,19 @@ mod probe;
 mod rarity;
 mod saved;
 mod store;
+mod window;
 
-use class::{Class, Shape};
+use crate::compare::stands_at;
+use class::Class;
 use few::Few;
 use gate::{Gate, FURTHEST, ROUND_WORDS};
 use plan::Part;
 use std::ops::Range;
 use store::Store;
+use window::Shape;
+
+pub use error::BuildError;
 pub(crate) use store::Stored;
-
-/// Why a set could not be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The pattern with this number is empty: it would occur everywhere.
-    Empty(u32),
-    /// More patterns, or more bytes of them, than 32-bit numbers can name.
-    TooMany,
-}
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Empty(number) => {
-                write!(f, "pattern {number} is empty, so it would occur everywhere")
-            }
-            Self::TooMany => f.write_str("the set has more patterns than 32-bit numbers can name"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// A set of byte strings, prepared for finding all their occurrences.
 pub struct Literals {
@@ -94,6 +77,30 @@ impl std::fmt::Display for StringClass {
                 )
             }
         }
+    }
+}
+
+/// What a vector unit looks for before anything else: some rare bytes of each pattern, around which the patterns are looked
+/// for then. It displays as words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RareBytes {
+    /// The patterns whose bytes are looked for: all of the set.
+    pub patterns: usize,
+    /// The vector unit.
+    pub unit: &'static str,
+    /// The processor's cycles that a byte of ordinary text is expected to take, with all that it leaves to be done.
+    pub cycles: f32,
+    /// Bytes of its tables.
+    pub bytes: usize,
+}
+
+impl std::fmt::Display for RareBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (patterns, unit, cycles) = (self.patterns, self.unit, self.cycles);
+        write!(
+            f,
+            "{patterns} first by rare bytes with {unit}, {cycles:.1} cycles a byte of ordinary text"
+        )
     }
 }
 
@@ -277,12 +284,7 @@ impl Literals {
     /// Whether pattern `number` occurs in `text` with its first byte at `start`; not if there is none, or no such place.
     pub fn stands_at(&self, number: u32, text: &[u8], start: usize) -> bool {
         let pattern = self.pattern(number);
-        let here = text.get(start..start.saturating_add(pattern.len()));
-        here.is_some_and(|here| match self.folds() {
-            _ if pattern.is_empty() => false,
-            true => here.eq_ignore_ascii_case(pattern),
-            false => here == pattern,
-        })
+        !pattern.is_empty() && stands_at(text, start, pattern, self.folds())
     }
 
     /// Bytes of pattern `number`, or 0 if there is none.
@@ -305,7 +307,22 @@ impl Literals {
     /// The processor's cycles that a byte of text is expected to take, in text that is half ordinary and half like the
     /// patterns: a rough estimate, to choose among ways to search.
     pub fn cycles(&self) -> f32 {
-        self.cost
+        match self.rare_bytes() {
+            // Text like the patterns has so many of these bytes that they are not looked for.
+            Some(rare) => rare.cycles.min(self.cost).midpoint(self.cost),
+            None => self.cost,
+        }
+    }
+
+    /// What is looked for before anything else; `None` if no vector unit of this processor makes that worth it.
+    pub fn rare_bytes(&self) -> Option<RareBytes> {
+        let gate = self.gate.as_ref()?;
+        Some(RareBytes {
+            patterns: self.len(),
+            unit: gate.unit(),
+            cycles: gate.cycles()?,
+            bytes: gate.bytes(),
+        })
     }
 
     /// Whether ASCII letters match in either case.

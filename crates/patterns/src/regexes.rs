@@ -13,7 +13,8 @@
 //!   not do, by an automaton. It is compiled when that happens first (`compiled`), unless it may be too large (`size`).
 //!   `head` is a faster way for regexes of a common form.
 //! - Where something else looks for the literals, regexes are searched for near what it tells (`near`).
-//! - `open` tells what of a text that goes on is still undecided.
+//! - `open` tells what of a text that goes on is still undecided, and `stream` decides it in bounded memory, however long the
+//!   text is.
 
 mod backtrack;
 #[allow(unsafe_code)]
@@ -35,6 +36,7 @@ mod marks;
 mod meaning;
 mod near;
 mod open;
+mod part;
 mod plan;
 mod progress;
 mod required;
@@ -45,6 +47,7 @@ mod search;
 mod sieve;
 mod size;
 mod smart;
+mod stream;
 mod tables;
 mod walk;
 mod words;
@@ -56,9 +59,11 @@ pub use backtrack::{Backtracker, Told};
 pub use builder::RegexSetBuilder;
 pub use error::RegexSetError;
 pub use near::{line_literals, NearLiterals};
+pub use part::Part;
 pub use plan::RegexPlan;
 pub use size::of_automaton as most_memory;
 pub use smart::smart_case;
+pub use stream::{StreamSearch, StreamState};
 
 use crate::unit::Unit;
 use crate::Literals;
@@ -68,7 +73,6 @@ use progress::{Memory, Progress};
 use rule::{Rule, Way, SHORT_TAIL};
 use scout::Scout;
 use std::fmt;
-use std::ops::Range;
 
 /// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
 const BLOCK: usize = 1 << 16;
@@ -372,39 +376,6 @@ impl RegexSet {
     /// How the set finds each pattern, one for each, in order.
     pub fn explain(&self) -> impl Iterator<Item = RegexPlan<'_>> {
         self.rules.iter().map(|rule| RegexPlan { rule })
-    }
-}
-
-/// A part of a longer text, for [`RegexSet::find_in`].
-#[derive(Debug, Clone)]
-pub struct Part<'a> {
-    /// The bytes that are there: those in which matches may begin, and some around them, which matches may reach into and
-    /// which look-arounds see. If there are bytes before these in the longer text, at least 4 of them should be here.
-    pub text: &'a [u8],
-    /// Where in `text` matches may begin.
-    pub starts: Range<usize>,
-    /// Whether the longer text ends where `text` does.
-    pub ends: bool,
-}
-
-impl<'a> Part<'a> {
-    /// All of a text.
-    #[must_use]
-    pub fn whole(text: &'a [u8]) -> Self {
-        Self {
-            text,
-            starts: 0..text.len(),
-            ends: true,
-        }
-    }
-
-    /// No match that is wanted begins here or later. An empty one may begin at the very end.
-    fn limit(&self) -> usize {
-        if self.ends && self.starts.end >= self.text.len() {
-            self.text.len() + 1
-        } else {
-            self.starts.end
-        }
     }
 }
 

@@ -15,7 +15,11 @@ mod table;
 
 pub use error::SetError;
 pub use fields::{FieldReader, FieldWriter};
+pub use file::MAGIC;
 pub(crate) use file::{Section, SetReader, SetWriter, Tag};
-pub use file::{FORMAT, MAGIC};
 pub use memory::{read, SetBytes};
 pub(crate) use table::Table;
+
+/// The format that is written and read. It changes with whatever gives old sets another meaning: the layout, what is
+/// hashed and how, what is derived from regexes and rules.
+pub const FORMAT: u32 = 3;

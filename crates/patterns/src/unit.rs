@@ -17,7 +17,7 @@ pub(crate) enum Level {
 
 impl Level {
     /// The name by which the environment asks for it.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]

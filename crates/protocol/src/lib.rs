@@ -43,7 +43,7 @@
 extern crate alloc;
 
 #[macro_use]
-pub mod numbers;
+mod number;
 
 pub mod chunk;
 pub mod completion;
@@ -54,6 +54,7 @@ pub mod fault;
 mod image;
 pub mod io;
 mod io_queue;
+pub mod numbers;
 pub mod opcode;
 pub mod packed;
 pub mod priority;

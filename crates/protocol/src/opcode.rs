@@ -27,7 +27,7 @@
 //! first two are Gristmill's extension.
 
 use crate::io::{io_op, IoRequest};
-use crate::{numbers, ARGS_PER_SLOT};
+use crate::{number, ARGS_PER_SLOT};
 use core::ops::RangeInclusive;
 
 numbers! {
@@ -241,7 +241,7 @@ pub const fn is_open_to(opcode: u32, tenant: u32) -> bool {
 /// An opcode by name, for reports; "user", "tenant" or "reserved" for a number without one.
 #[must_use]
 pub fn name(opcode: u32) -> &'static str {
-    match numbers::name(OPCODES, opcode) {
+    match number::name(OPCODES, opcode) {
         Some(name) => name,
         None if is_reserved(opcode) => "reserved",
         None if tenant_of(opcode).is_some() => "tenant",

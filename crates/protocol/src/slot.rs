@@ -4,8 +4,8 @@
 //! The side that hands the slot over stores STATUS last.
 
 use crate::{
-    numbers, words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD,
-    SLOT_WORDS, STATUS_WORD, TENANT_WORD,
+    number, words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
+    STATUS_WORD, TENANT_WORD,
 };
 
 /// Bytes in a slot.
@@ -38,7 +38,7 @@ numbers! {
 /// A status by name, for reports; "unknown" for a number that is none.
 #[must_use]
 pub fn status_name(status: u32) -> &'static str {
-    numbers::name(STATUSES, status).unwrap_or("unknown")
+    number::name(STATUSES, status).unwrap_or("unknown")
 }
 
 /// Whether a host may publish into a slot of this status. A faulted slot must be acknowledged first.

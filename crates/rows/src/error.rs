@@ -17,7 +17,7 @@ pub enum TableError {
         reason: String,
     },
     /// It is compressed in a way that is not read here.
-    #[error("it is compressed in a way that is not read here ({reason}); write it with zstd, or without compression")]
+    #[error("it is compressed in a way that is not read here ({reason}); write it with zstd, snappy, gzip or lz4_raw, or without compression")]
     Compression {
         /// Which.
         reason: String,
@@ -67,10 +67,8 @@ pub enum TableError {
 
 impl TableError {
     pub(crate) fn damaged(reason: impl std::fmt::Display) -> Self {
-        let reason = reason.to_string();
-        match reason.contains("Disabled feature") {
-            true => Self::Compression { reason },
-            false => Self::Damaged { reason },
+        Self::Damaged {
+            reason: reason.to_string(),
         }
     }
 }

@@ -77,7 +77,7 @@ impl<W: Write + Send> TableWriter<W> {
     /// Those of `output`, which takes the file's beginning.
     #[cfg(feature = "arrow")]
     pub fn parquet(schema: &Schema, output: W) -> io::Result<Self> {
-        let batch = BatchBuilder::new(schema);
+        let batch = BatchBuilder::small(schema);
         let file = ParquetWriter::new(schema, batch.schema(), output)?;
         Ok(Self::new(schema, Format::Parquet(batch, Box::new(file))))
     }

@@ -4,6 +4,7 @@
 //! That the answers are S3's own is checked elsewhere, against a server that others wrote. This one is for what a real
 //! server does not do on demand: 503s, bodies that end early, objects that change in between, stalls.
 
+mod content;
 mod http;
 
 use http::{Answer, Body};
@@ -12,50 +13,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+pub use content::{Content, Fault};
 pub use http::Request;
 
 /// The access key that the store knows, and the secret that tests give with it.
 pub const ACCESS_KEY: &str = "AKIATESTKEY";
 /// The secret key, which must be seen nowhere. The store does not compare it.
 pub const SECRET_KEY: &str = "s3cr3t-of-the-test";
-
-/// What goes wrong with a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing.
-    None,
-    /// This status is answered, with this code.
-    Status(u16, &'static str),
-    /// The connection is closed after so many bytes of the body.
-    Cut(usize),
-    /// The whole answer says so many bytes fewer than it should have, without an error.
-    Short(usize),
-    /// Nothing more comes after so many bytes of the body, until the store is dropped.
-    Stall(usize),
-    /// The object is replaced by these bytes before the request is answered.
-    Replace(Vec<u8>),
-    /// As `Replace`, and the demands of If-Match are not looked at.
-    ReplaceUnseen(Vec<u8>),
-}
-
-/// The bytes of an object.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// These.
-    Bytes(Arc<Vec<u8>>),
-    /// Zeros, but for some pieces at some offsets.
-    Sparse(u64, Arc<Vec<(u64, Vec<u8>)>>),
-}
-
-impl Content {
-    /// How many there are.
-    fn len(&self) -> u64 {
-        match self {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::Sparse(len, _) => *len,
-        }
-    }
-}
 
 /// An object.
 #[derive(Debug, Clone)]

@@ -2,7 +2,8 @@
 
 use crate::program::Program;
 use crate::verify::Verified;
-use std::fmt;
+
+pub use crate::fault_kind::FaultKind;
 
 /// A chunk of a file, with bytes of the same file around it.
 #[derive(Debug, Clone, Copy)]
@@ -186,24 +187,6 @@ pub struct Fault {
     pub kind: FaultKind,
     /// The number of the instruction.
     pub instruction: usize,
-}
-
-/// The kinds of arrays that a program indexes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FaultKind {
-    /// A scratch array.
-    Scratch,
-    /// An accumulator array.
-    Acc,
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FaultKind::Scratch => "an index out of range of a scratch array",
-            FaultKind::Acc => "an index out of range of an accumulator array",
-        })
-    }
 }
 
 impl Fault {

@@ -293,25 +293,24 @@ impl<'a> Reader<'a> {
     }
 
     fn name(&mut self) -> Result<String, DecodeError> {
-        let at = self.offset;
-        let len = self.u8()?;
-        let bytes = self.take(len.into())?;
-        std::str::from_utf8(bytes)
-            .ok()
-            .filter(|text| is_name(text))
-            .map(String::from)
-            .ok_or(malformed(at, Malformed::Name))
+        self.string(is_name, Malformed::Name)
     }
 
     fn text(&mut self) -> Result<String, DecodeError> {
+        self.string(is_text, Malformed::Text)
+    }
+
+    /// A string that `is_allowed`, behind its length.
+    fn string(
+        &mut self,
+        is_allowed: fn(&str) -> bool,
+        otherwise: Malformed,
+    ) -> Result<String, DecodeError> {
         let at = self.offset;
         let len = self.u8()?;
-        let bytes = self.take(len.into())?;
-        std::str::from_utf8(bytes)
-            .ok()
-            .filter(|text| is_text(text))
-            .map(String::from)
-            .ok_or(malformed(at, Malformed::Text))
+        let text = std::str::from_utf8(self.take(len.into())?).ok();
+        let text = text.filter(|text| is_allowed(text));
+        text.map(String::from).ok_or(malformed(at, otherwise))
     }
 
     /// The tag of the next section, if there is one.

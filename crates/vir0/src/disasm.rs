@@ -6,7 +6,7 @@
 //! and [`MAX_SOURCE`](crate::asm::MAX_SOURCE) bytes of text. Every verified program is far smaller. A container can
 //! hold a larger program; its text can be read, but not assembled.
 
-use crate::chunk::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::isa::{Field, Instr, Op, Operand};
 use crate::program::Program;
 use crate::show::Shown;

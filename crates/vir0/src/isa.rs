@@ -8,7 +8,7 @@ mod list;
 pub use instr::{Instr, InstrError, Operand, INSTR_BYTES};
 pub(crate) use list::{for_each_op, match_op};
 
-use crate::chunk::FaultKind;
+use crate::fault_kind::FaultKind;
 
 /// Number of registers.
 pub const REGISTERS: usize = 32;

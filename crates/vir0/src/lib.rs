@@ -31,6 +31,7 @@ pub mod chunk;
 pub mod container;
 pub mod cost;
 pub mod disasm;
+mod fault_kind;
 pub mod isa;
 pub mod program;
 #[cfg(feature = "random")]

@@ -1,6 +1,6 @@
 //! A program as data: the contents of a container.
 
-use crate::chunk::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::isa::Instr;
 use crate::show::{Show, Shown};
 use std::fmt;

@@ -3,7 +3,7 @@
 //! The generator follows the rules: it closes every block and declares every array. Most indexes are in range. Only a
 //! few registers are used, so that instructions operate on each other's results.
 
-use crate::chunk::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::isa::{Class, Instr, Op, Operand, Shape};
 use crate::program::{AccArray, AccKind, Arg, Program, Scratch};
 use crate::show::{Show, Shown};

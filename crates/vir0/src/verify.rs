@@ -6,93 +6,21 @@
 
 mod declarations;
 mod instructions;
+mod limits;
+mod refusal;
 mod rule;
 mod verified;
 
+pub use limits::{
+    Limits, MAX_ACCS, MAX_ARGS, MAX_CHUNK, MAX_DEPTH, MAX_HALO, MAX_INSTRUCTIONS, MAX_RECORDS,
+    MAX_SCRATCH, MAX_SCRATCH_WORDS, MAX_TABLE, MAX_TRIPS,
+};
+pub use refusal::Refusal;
 pub use rule::Rule;
 pub use verified::Verified;
 
 use crate::cost::{largest, Work};
 use crate::program::Program;
-use std::fmt;
-use thiserror::Error;
-
-/// The largest number of instructions of a program.
-pub const MAX_INSTRUCTIONS: usize = 4096;
-/// The largest number of blocks that are open at once.
-pub const MAX_DEPTH: usize = 16;
-/// The largest number of trips of a loop.
-pub const MAX_TRIPS: u32 = 65_535;
-/// The largest halo on each side, in bytes.
-pub const MAX_HALO: u16 = 4096;
-/// The largest chunk, in bytes.
-pub const MAX_CHUNK: u32 = 1 << 24;
-/// The largest number of records of a chunk.
-pub const MAX_RECORDS: u32 = 1 << 16;
-/// The largest table, in bytes.
-pub const MAX_TABLE: usize = 256 << 10;
-/// The largest number of arguments.
-pub const MAX_ARGS: usize = 7;
-/// The largest number of scratch arrays.
-pub const MAX_SCRATCH: usize = 16;
-/// The largest number of scratch words, of all arrays together.
-pub const MAX_SCRATCH_WORDS: usize = 4096;
-/// The largest number of accumulators, of all arrays together.
-pub const MAX_ACCS: usize = 1024;
-
-/// The limits on what a program may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest number of instructions for the largest chunk that the program accepts; `u64::MAX` means no limit.
-    pub cost: u64,
-    /// The largest [`Work`] for the largest chunk that the program accepts; `u64::MAX` means no limit.
-    pub work: u64,
-}
-
-impl Default for Limits {
-    /// 2^34 instructions, and 2^35 units of work, which are about 10 seconds of one core.
-    fn default() -> Self {
-        Self {
-            cost: 1 << 34,
-            work: 1 << 35,
-        }
-    }
-}
-
-/// The reason why a program is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub struct Refusal {
-    /// The rule that it breaks.
-    pub rule: Rule,
-    /// The number of the instruction that breaks it, for rules about single instructions.
-    pub instruction: Option<usize>,
-    /// The line of that instruction in the source, if it is known.
-    pub line: Option<u32>,
-    /// What the program has instead of what the rule requires.
-    pub found: String,
-}
-
-impl Refusal {
-    fn new(rule: Rule, found: impl Into<String>) -> Self {
-        Self {
-            rule,
-            instruction: None,
-            line: None,
-            found: found.into(),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.instruction, self.line) {
-            (Some(index), Some(line)) => write!(f, "instruction {index} (line {line}): ")?,
-            (Some(index), None) => write!(f, "instruction {index}: ")?,
-            _ => {}
-        }
-        write!(f, "{}; {}", self.found, self.rule)
-    }
-}
 
 /// Checks a program against every [`Rule`].
 ///

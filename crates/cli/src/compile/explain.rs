@@ -84,6 +84,9 @@ pub fn text(set: &SweepSet) -> String {
                 literals.cycles()
             ),
         );
+        if let Some(rare) = literals.rare_bytes() {
+            text += &line("", &format!("{rare}, {} of tables", size(rare.bytes)));
+        }
         for class in literals.classes() {
             text += &line("", &format!("{class}, {} of tables", size(class.bytes)));
         }
@@ -162,6 +165,12 @@ pub fn json(set: &SweepSet) -> String {
             "patterns": literals.len(),
             "either_case": literals.folds(),
             "cycles": literals.cycles(),
+            "rare_bytes": literals.rare_bytes().map(|rare| json!({
+                "patterns": rare.patterns,
+                "unit": rare.unit,
+                "cycles": rare.cycles,
+                "memory": rare.bytes,
+            })),
             "classes": classes.collect::<Vec<_>>(),
         }}));
     }

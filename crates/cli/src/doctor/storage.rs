@@ -1,6 +1,6 @@
 //! The requirements of NVMe passthrough and peer memory, on this machine and on a file.
 
-use super::Finding;
+use super::finding::Finding;
 use gristmill::uring::nvme::{DiskPlace, FileMap};
 use gristmill::uring::reader::is_on_fuse;
 use gristmill::uring::{

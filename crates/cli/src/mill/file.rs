@@ -2,7 +2,7 @@
 //! written down once. What is wrong is told with its line and column.
 
 use super::parse::{Written, JOBS};
-use crate::definition;
+use crate::command::definition;
 use gristmill::bounded;
 use std::ffi::OsString;
 use std::path::Path;

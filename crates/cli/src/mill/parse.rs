@@ -1,7 +1,8 @@
 //! The command line of `gristmill mill`: what stands before the first `+` is for all jobs, and each job is written as its
 //! own command.
 
-use crate::{definition, letters, Cli, Command};
+use crate::command::{definition, Cli, Command};
+use crate::{letters, objects};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;
@@ -115,6 +116,7 @@ pub fn job(written: &Written) -> Result<Command, String> {
     })?;
     if let Some((_, given)) = matches.subcommand() {
         check(&name, given).map_err(told)?;
+        objects::check_files(given).map_err(told)?;
     }
     let cli = Cli::from_arg_matches(&matches).map_err(|error| told(error.to_string()))?;
     Ok(cli.command)

@@ -1,11 +1,13 @@
 //! What a command does in a run that it shares with others, and that run.
 
-use crate::advice;
-use crate::common::{self, Collected, Destination, End, ReportArgs};
+use crate::collected::Collected;
+use crate::destination::Destination;
+use crate::end::End;
 use crate::engine::EngineArgs;
 use crate::progress::Estimate;
-use crate::report;
+use crate::report_args::ReportArgs;
 use crate::session::Session;
+use crate::{advice, messages, report};
 use gristmill::decode::Decode;
 use gristmill::mill::{FileError, Mill, Task};
 use gristmill::source::Source;
@@ -96,7 +98,7 @@ pub fn run(
     };
     session.shown.finish();
     let report = report.map_err(|error| advice::mill(&error))?;
-    let unrecorded = common::is_record_lost(&report, args);
+    let unrecorded = args.is_record_lost(&report);
     // Where no job has an output any more, that ended the run, and nobody else did.
     let some_written = report.jobs.iter().any(|job| job.output.is_ok());
     let stopped = report.stopped && !unrecorded && some_written;
@@ -132,7 +134,13 @@ pub fn run(
     // Nothing can be done where standard error is closed.
     let _ = io::stderr().write_all(stats.as_bytes());
     if stopped && destinations.iter().any(|rows| !rows.is_file) {
-        common::tell_interrupted();
+        messages::tell_interrupted();
     }
     Ok(all.code(u8::from(found == Some(false))))
+}
+
+/// Says what failed in a job alone.
+pub fn complain(name: &str, text: &str, end: &mut End) {
+    end.failed = true;
+    messages::complain(&format!("{name}: {text}"));
 }

@@ -1,9 +1,10 @@
 //! The search that the command line asks for: its job and its files.
 
+use super::args::ScanArgs;
+use super::loaded::Loaded;
 use super::patterns::Patterns;
 use super::refusal::Refusal;
-use super::set::Loaded;
-use super::{sweep, ScanArgs};
+use super::sweep;
 use crate::objects::any_url;
 use crate::progress::Estimate;
 use gristmill::jobs::scan::ScanJob;
@@ -22,6 +23,11 @@ pub enum Job {
 /// A scan as the command line asks for it.
 pub struct Asked {
     pub job: Job,
+    pub over: Asking,
+}
+
+/// What is searched, whatever for.
+pub struct Asking {
     pub source: Box<dyn Source>,
     pub estimate: Option<Estimate>,
     /// Whether ripgrep would search with one thread.
@@ -75,13 +81,13 @@ impl ScanArgs {
             && !any_url(&paths)
             && !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
-        Ok(Asked {
-            job,
+        let over = Asking {
             source,
             estimate: estimate.filter(|_| countable),
             one_thread,
             default_directory,
             loaded: None,
-        })
+        };
+        Ok(Asked { job, over })
     }
 }

@@ -1,7 +1,7 @@
 //! `scan --files` and `scan --type-list`, which search nothing.
 
-use super::super::{common, signals};
-use super::ScanArgs;
+use super::super::{messages, signals, stdout};
+use super::args::ScanArgs;
 use gristmill::source::{FileTypes, Item, Source};
 use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -45,7 +45,7 @@ pub(super) fn files(args: &ScanArgs, mut source: Box<dyn Source>) -> Result<Exit
         after,
         end: if args.null { 0 } else { b'\n' },
     };
-    let stdout = common::stdout()?;
+    let stdout = stdout::open()?;
     let mut output: Box<dyn Write> = if io::stdout().is_terminal() {
         Box::new(LineWriter::new(stdout))
     } else {
@@ -54,7 +54,7 @@ pub(super) fn files(args: &ScanArgs, mut source: Box<dyn Source>) -> Result<Exit
     let (mut found, mut failed) = (false, false);
     let complain = |text: &str| {
         if !args.walk.is_silent() {
-            common::complain(text);
+            messages::complain(text);
         }
     };
     let mut written = Ok(());
@@ -84,9 +84,9 @@ pub(super) fn files(args: &ScanArgs, mut source: Box<dyn Source>) -> Result<Exit
             Some(Item::Notice(text)) => complain(&text),
         }
     }
-    common::written(written.and_then(|()| output.flush()))?;
+    stdout::written(written.and_then(|()| output.flush()))?;
     if stop.load(Ordering::Relaxed) {
-        common::tell_interrupted();
+        messages::tell_interrupted();
         return Ok(ExitCode::from(signals::code().unwrap_or(130)));
     }
     Ok(ExitCode::from(match (found, failed) {
@@ -102,7 +102,7 @@ pub(super) fn files(args: &ScanArgs, mut source: Box<dyn Source>) -> Result<Exit
 /// # Errors
 /// A message, if nothing can be written.
 pub(super) fn types(types: &FileTypes) -> Result<ExitCode, String> {
-    let mut output = BufWriter::new(common::stdout()?);
+    let mut output = BufWriter::new(stdout::open()?);
     let mut any = false;
     let mut write = || {
         for (name, globs) in types.definitions() {
@@ -111,6 +111,6 @@ pub(super) fn types(types: &FileTypes) -> Result<ExitCode, String> {
         }
         output.flush()
     };
-    common::written(write())?;
+    stdout::written(write())?;
     Ok(ExitCode::from(u8::from(!any)))
 }

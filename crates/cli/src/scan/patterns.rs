@@ -1,7 +1,8 @@
 //! The patterns that -e and -f give, in the order in which they were given: if several match at the same place, the
 //! first of them is the match that is shown.
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
+use crate::given::args_of;
+use clap::ArgMatches;
 use gristmill::megakernel::stream::MAX_PATTERNS;
 use gristmill::source::{stdin, STDIN_NAME};
 use std::ffi::OsString;
@@ -89,9 +90,11 @@ pub struct PatternArgs {
     origins: Vec<Origin>,
 }
 
-impl FromArgMatches for PatternArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = Given::from_arg_matches(matches)?;
+args_of!(PatternArgs, Given);
+
+impl PatternArgs {
+    /// What the flags say together.
+    fn of(given: Given, matches: &ArgMatches) -> Result<Self, clap::Error> {
         let places = |id: &str| matches.indices_of(id).into_iter().flatten();
         let arguments = given.patterns.into_iter().map(Origin::Argument);
         let files = given.pattern_files.into_iter().map(Origin::File);
@@ -105,27 +108,6 @@ impl FromArgMatches for PatternArgs {
         })
     }
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl Args for PatternArgs {
-    fn group_id() -> Option<Id> {
-        None
-    }
-
-    fn augment_args(command: Command) -> Command {
-        Given::augment_args(command)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Given::augment_args_for_update(command).mut_args(|arg: Arg| arg.required(false))
-    }
-}
-
-impl PatternArgs {
     /// Whether any were given, so that the first argument is a path.
     pub fn are_given(&self) -> bool {
         !self.origins.is_empty()

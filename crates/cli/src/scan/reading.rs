@@ -1,6 +1,6 @@
 //! How patterns are read and compared.
 
-use crate::engine::parse_size;
+use crate::size::parse_size;
 use gristmill::jobs::scan::ScanJobBuilder;
 use gristmill::jobs::sweep::{Boundary, Case, LineSettings};
 

@@ -1,11 +1,15 @@
 //! `scan --rules`: what the rules of rule files find.
 
-use super::super::advice;
-use super::super::common::{self, Collected, ReportArgs};
-use super::super::report;
+pub(super) mod args;
+
+use super::super::collected::Collected;
+use super::super::report_args::ReportArgs;
+use super::super::{advice, end, messages, one_job, report};
+use super::args::ScanArgs;
+use super::loaded::Loaded;
 use super::patterns::PatternArgs;
-use super::set::Loaded;
-use super::{search, Refusal, ScanArgs};
+use super::refusal::Refusal;
+use super::search;
 use gristmill::jobs::sweep::findings::{
     finding_schema, sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
@@ -15,122 +19,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// The flags of `scan` that mean nothing where whole files are searched, as bytes: they say how lines are searched and
-/// shown.
-pub const LINES: [&str; 40] = [
-    "after_context",
-    "before_context",
-    "binary",
-    "byte_offset",
-    "column",
-    "context",
-    "context_separator",
-    "count_matches",
-    "crlf",
-    "dfa_size_limit",
-    "field_context_separator",
-    "field_match_separator",
-    "files",
-    "files_without_match",
-    "heading",
-    "include_zero",
-    "invert_match",
-    "line_number",
-    "line_regexp",
-    "max_columns",
-    "max_columns_preview",
-    "max_count",
-    "max_line",
-    "max_multiline",
-    "multiline",
-    "multiline_dotall",
-    "no_context_separator",
-    "no_line_number",
-    "no_unicode",
-    "only_matching",
-    "passthru",
-    "record",
-    "replace",
-    "smart_case",
-    "table_size",
-    "text",
-    "trim",
-    "type_list",
-    "vimgrep",
-    "word_regexp",
-];
-
-/// The flags that are for patterns, and mean nothing with rules.
-const PATTERNS: [&str; 4] = ["all", "context_bytes", "no_filename", "with_filename"];
-
-/// Flags about rules.
-#[derive(Debug, Clone, clap::Args)]
-pub struct RuleArgs {
-    /// Show what the rules of this file find: gitleaks' TOML if its name ends with .toml, and else a list, each line of
-    /// which is a name, a tab and a regex. May be given several times, and with -e and -f, whose patterns are rules, too,
-    /// with the pattern as name.
-    ///
-    /// Whole files are searched, as bytes. The exit code is 0 with findings, 1 without, and 2 after an error. Secrets are
-    /// not shown. docs/rules.md says what rule files hold, and what findings show.
-    #[arg(long, value_name = "FILE", conflicts_with_all = LINES, conflicts_with_all = PATTERNS)]
-    rules: Vec<PathBuf>,
-
-    /// Show secrets whole.
-    #[arg(long, requires = "judged")]
-    show_secrets: bool,
-
-    /// Print findings as a SARIF 2.1.0 log, which also tells the files that could not be searched. With --json they are
-    /// JSON Lines.
-    #[arg(
-        long,
-        requires = "judged",
-        conflicts_with = "quiet",
-        overrides_with_all = ["count", "files_with_matches", "json"]
-    )]
-    sarif: bool,
-}
-
-impl RuleArgs {
-    /// The flag that says how findings are shown, if one is given.
-    pub fn shown(&self) -> Option<&'static str> {
-        match (self.show_secrets, self.sarif) {
-            (true, _) => Some("--show-secrets"),
-            (_, true) => Some("--sarif"),
-            _ => None,
-        }
-    }
-
-    /// Whether rule files are given.
-    pub fn are_given(&self) -> bool {
-        !self.rules.is_empty()
-    }
-
-    /// Whether findings are a SARIF log.
-    pub fn is_sarif(&self) -> bool {
-        self.sarif
-    }
-}
-
-impl ScanArgs {
-    pub(super) fn findings_report(&self) -> FindingsReport {
-        match () {
-            () if self.quiet => FindingsReport::Quiet,
-            () if self.count => FindingsReport::Count,
-            () if self.files_with_matches => FindingsReport::Paths,
-            () => FindingsReport::Each,
-        }
-    }
-
-    pub(super) fn findings_format(&self) -> Format {
-        match () {
-            () if self.format.is_table() => Format::Table,
-            () if self.rules.sarif => Format::Sarif,
-            () if self.json => Format::Json,
-            () => Format::Text,
-        }
-    }
-}
 
 /// The rules of all files, and behind them the patterns of -e and -f, which are read as `settings` say.
 ///
@@ -297,37 +185,37 @@ pub fn find(
         ..args.ends.clone()
     };
     let estimate = estimate.filter(|_| countable);
-    let mut ended = common::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
+    let (ran, mut end) = one_job::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
     let mut notices = notices(&collected);
     for failed in failures(&job, &findings) {
-        ended.failed = true;
-        common::complain(&failed.text);
+        end.failed = true;
+        messages::complain(&failed.text);
         notices.push(failed);
     }
-    let searched = ended.report.files + ended.report.failures;
-    if default_directory && searched == 0 && !ended.interrupted {
-        ended.failed = true;
+    let searched = ran.files + ran.failures;
+    if default_directory && searched == 0 && !end.interrupted {
+        end.failed = true;
         ends.complain(search::NOTHING_SEARCHED);
     }
-    let code = ended.number(u8::from(findings.found() == 0));
+    let code = end.number(u8::from(findings.found() == 0));
     if format == Format::Sarif {
-        let successful = !ended.failed && !ended.interrupted;
+        let successful = !end.failed && !end.interrupted;
         let tail = sarif_tail(successful, code, &notices);
-        common::write_last(output, &destination, &tail, &mut ended);
+        end::write_last(output, &destination, &tail, &mut end);
     }
-    rows.finish(b"", &mut ended);
+    rows.finish(b"", &mut end);
     if args.ends.stats {
-        let mut text = report::text(&ended.report);
+        let mut text = report::text(&ran);
         text += &search::plan(&*job, loaded);
         let (found, files) = (findings.found(), findings.files());
         text += &report::line("findings", &format!("{found} in {files} files"));
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(text.as_bytes());
     }
-    if args.quiet && findings.found() > 0 && !ended.interrupted {
+    if args.quiet && findings.found() > 0 && !end.interrupted {
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(ended.code(u8::from(findings.found() == 0)))
+    Ok(end.code(u8::from(findings.found() == 0)))
 }
 
 /// Why the rules cannot be searched for.
@@ -371,6 +259,3 @@ pub fn notices(collected: &Collected) -> Vec<Notice> {
     }
     notices
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,18 +1,15 @@
 //! The run of a search: its rows, its totals, and how it ends.
 
-use super::ask::{Asked, Job};
-use super::set::Loaded;
+use super::args::ScanArgs;
+use super::ask::{Asked, Asking, Job};
+use super::loaded::Loaded;
 use super::streams::KEPT_BACK;
-use super::ScanArgs;
-use crate::advice;
-use crate::common::{self, ReportArgs};
-use crate::mill::Limits;
-use crate::progress::Estimate;
-use crate::report;
+use crate::mill::share::Limits;
+use crate::report_args::ReportArgs;
+use crate::{advice, messages, one_job, report};
 use gristmill::jobs::scan::{ScanJob, ScanTotals, Separated};
 use gristmill::jobs::sweep::SweepJob;
 use gristmill::mill::Mill;
-use gristmill::source::Source;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,15 +26,6 @@ pub const LIMITS: Limits = Limits {
     no_log: "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or \
              search for strings (-F) without --context-bytes",
 };
-
-/// How a search is asked for, without what is searched for.
-struct Asking {
-    source: Box<dyn Source>,
-    estimate: Option<Estimate>,
-    one_thread: bool,
-    default_directory: bool,
-    loaded: Option<Loaded>,
-}
 
 /// The lines of --stats that say what is searched for, and how.
 pub fn plan(job: &impl Search, loaded: Option<&Loaded>) -> String {
@@ -142,16 +130,10 @@ impl Search for SweepJob {
 
 /// Runs the search that is asked for.
 pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
+    let Asked { job, over } = asked;
     let decode = args.decoding.decode(args.all);
     let ordered = args.walk.order().is_given();
-    let asking = Asking {
-        source: asked.source,
-        estimate: asked.estimate,
-        one_thread: asked.one_thread,
-        default_directory: asked.default_directory,
-        loaded: asked.loaded,
-    };
-    match asked.job {
+    match job {
         Job::Scan(job) => {
             let mill = if job.searches_on_host() {
                 let refusal =
@@ -162,14 +144,14 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             } else {
                 args.engine.mill_that_decodes(ordered, decode)?
             };
-            search(args, &mill, *job, asking, started)
+            search(args, &mill, *job, over, started)
         }
         Job::Sweep(job) => {
             let mill = LIMITS.mill(&args.engine, ordered, decode)?;
             if args.ends.record.is_some() {
                 return Err(LIMITS.no_log.into());
             }
-            search(args, &mill, *job, asking, started)
+            search(args, &mill, *job, over, started)
         }
     }
 }
@@ -199,7 +181,7 @@ fn search<J: Search + 'static>(
         rows: destination,
         ..args.ends.clone()
     };
-    let mut ended = common::run(
+    let (ran, mut end) = one_job::run(
         mill,
         asked.source,
         Arc::clone(&job),
@@ -208,16 +190,16 @@ fn search<J: Search + 'static>(
         asked.estimate,
     )?;
     for failed in job.take_failures() {
-        ended.failed = true;
-        common::complain(&failed);
+        end.failed = true;
+        messages::complain(&failed);
     }
-    let searched = ended.report.files + ended.report.failures;
-    if asked.default_directory && searched == 0 && !ended.interrupted {
-        ended.failed = true;
+    let searched = ran.files + ran.failures;
+    if asked.default_directory && searched == 0 && !end.interrupted {
+        end.failed = true;
         ends.complain(NOTHING_SEARCHED);
     }
     let mut found = job.found();
-    if ended.unread && asked.one_thread {
+    if end.unread && asked.one_thread {
         // As in ripgrep, a file counts only if all its rows could be written.
         let taken = output.bytes + KEPT_BACK;
         found = job.first_rows().is_some_and(|bytes| bytes <= taken);
@@ -238,11 +220,11 @@ fn search<J: Search + 'static>(
     } else {
         Ok(())
     };
-    output.finish(&last, &mut ended);
+    output.finish(&last, &mut end);
     if args.ends.stats {
         // Nothing can be done where standard error is closed.
-        let mut text = report::text(&ended.report);
-        text += &match &ended.report.device {
+        let mut text = report::text(&ran);
+        text += &match &ran.device {
             // A device has no other engine.
             Some(_) if job.searches_on_device() => {
                 report::line("search", "aho-corasick table on the device")
@@ -251,9 +233,9 @@ fn search<J: Search + 'static>(
         };
         let _ = io::stderr().write_all(text.as_bytes());
     }
-    let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
+    let answered_early = args.quiet && found && !end.interrupted && ran.record.is_ok();
     if answered_early {
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(ended.code(u8::from(!found)))
+    Ok(end.code(u8::from(!found)))
 }

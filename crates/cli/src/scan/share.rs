@@ -1,10 +1,15 @@
 //! `scan --all` and `scan --rules` beside other jobs.
 
+use super::args::ScanArgs;
 use super::ask::Job;
+use super::refusal::Refusal;
 use super::search::{self, Search};
-use super::{rules, set, sweep, Refusal, ScanArgs};
-use crate::common::{self, Collected, Destination, End};
-use crate::mill::{complain, Limits, Share};
+use super::{loaded, rules, sweep};
+use crate::collected::Collected;
+use crate::destination::Destination;
+use crate::end::{self, End};
+use crate::messages;
+use crate::mill::share::{complain, Limits, Share};
 use crate::rows::{Rows, RowsArgs};
 use gristmill::jobs::sweep::findings::{
     finding_schema, sarif_tail, Findings, FindingsReport, Format, SarifWriter,
@@ -48,14 +53,14 @@ impl ScanArgs {
             );
         }
         args.share_of_format().map_err(|refusal| match refusal {
-            Refusal::Line(text) => common::escaped(&text),
+            Refusal::Line(text) => messages::escaped(&text),
             Refusal::Lines(text) => text,
         })
     }
 
     fn share_of_format(mut self) -> Result<Box<dyn Share>, Refusal> {
         let job = if self.set.is_given() {
-            let (set, _) = set::load(&self)?;
+            let (set, _) = loaded::load(&self)?;
             if let Some(rules) = set.rules().map(Arc::clone) {
                 return self.share_of_rules(rules, SweepJob::builder().set(set));
             }
@@ -217,7 +222,7 @@ impl Share for FindingsShare {
             Output::Sarif(mut log) => {
                 let successful = !end.failed && !end.interrupted;
                 let tail = sarif_tail(successful, end.number(u8::from(!found)), &notices);
-                common::write_last(&mut log, &self.destination, &tail, end);
+                end::write_last(&mut log, &self.destination, &tail, end);
                 log.into_inner()
             }
         };

@@ -1,6 +1,6 @@
 //! `scan --all`, where some of the patterns are regexes, or matches must lie between something.
 
-use super::ScanArgs;
+use super::args::ScanArgs;
 use gristmill::jobs::scan::Report;
 use gristmill::jobs::sweep::{
     PlainStrings, SweepBuildError, SweepJob, SweepJobBuilder, SweepReport,

@@ -1,8 +1,9 @@
 //! The flags of `scan` that say which files are searched, and as what: ripgrep's, with ripgrep's meanings.
 
+use crate::given::args_of;
 use crate::objects::stores;
 use crate::select::{OrderArgs, SelectArgs};
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
+use clap::ArgMatches;
 use gristmill::source::Tree;
 use std::path::PathBuf;
 
@@ -108,9 +109,11 @@ pub struct WalkArgs {
     nul: Nul,
 }
 
-impl FromArgMatches for WalkArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = Given::from_arg_matches(matches)?;
+args_of!(WalkArgs, Given);
+
+impl WalkArgs {
+    /// What the flags say together.
+    fn of(given: Given, matches: &ArgMatches) -> Result<Self, clap::Error> {
         if given.unrestricted > MOST_UNRESTRICTED {
             return Err(clap::Error::raw(
                 clap::error::ErrorKind::TooManyValues,
@@ -133,27 +136,6 @@ impl FromArgMatches for WalkArgs {
         Ok(Self { given, nul })
     }
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl Args for WalkArgs {
-    fn group_id() -> Option<Id> {
-        None
-    }
-
-    fn augment_args(command: Command) -> Command {
-        Given::augment_args(command)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Given::augment_args_for_update(command).mut_args(|arg: Arg| arg.required(false))
-    }
-}
-
-impl WalkArgs {
     /// Whether files are listed and not searched.
     pub fn lists_files(&self) -> bool {
         self.given.files

@@ -1,6 +1,6 @@
 //! `gristmill compile`, and `scan --set` beside `scan --all` with the same patterns.
 
-use crate::tool::{gristmill, gristmill_reading, Done};
+use crate::tool::{command, finish, gristmill, gristmill_reading, Done};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -341,6 +341,51 @@ fn explain_tells_slow_patterns_first() {
         .collect();
     assert!(costs.is_sorted_by(|one, other| one >= other), "{costs:?}");
     assert_eq!(regexes[0]["literals"], Value::Null);
+}
+
+/// Where a vector unit looks for rare bytes first, that is told, and counts.
+#[test]
+fn explain_tells_whether_rare_bytes_are_looked_for_first() {
+    let tree = tempfile::tempdir().unwrap();
+    let hash = |number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let hashes =
+        (1..600).map(|number| format!("{:016x}{:016x}\n", hash(number), hash(number + 600)));
+    fs::write(tree.path().join("hashes"), hashes.collect::<String>()).unwrap();
+    let told = |unit: Option<&str>, json: bool| {
+        let mut compile = command(tree.path(), &["compile", "-F", "-f", "hashes", "--explain"]);
+        compile.args(json.then_some("--json"));
+        compile.env_remove("GRISTMILL_VECTOR");
+        compile.envs(unit.map(|unit| ("GRISTMILL_VECTOR", unit)));
+        finish(compile.spawn().unwrap(), Vec::new()).rows()
+    };
+    let strings = |unit| -> Value {
+        let told = told(unit, true);
+        let mut records = told
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let strings = records.find(|record| record["type"] == "strings").unwrap();
+        strings["data"].clone()
+    };
+    let portable = strings(Some("portable"));
+    assert_eq!(portable["rare_bytes"], Value::Null);
+    assert!(!told(Some("portable"), false).contains("rare bytes"));
+    let best = strings(None);
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        let rare = &best["rare_bytes"];
+        assert_eq!(rare["patterns"], 599, "{best}");
+        let cycles = |value: &Value| value["cycles"].as_f64().unwrap();
+        assert!(cycles(&best) < cycles(&portable), "{best} {portable}");
+        let unit = rare["unit"].as_str().unwrap();
+        let line = format!(
+            "599 first by rare bytes with {unit}, {:.1} cycles a byte",
+            cycles(rare)
+        );
+        let told = told(None, false);
+        assert!(told.contains(&line), "{line}: {told}");
+        return;
+    }
+    assert_eq!(best, portable);
 }
 
 #[test]

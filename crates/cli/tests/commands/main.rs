@@ -13,6 +13,7 @@ mod program;
 mod readme;
 mod regex;
 mod replay;
+mod rewritten;
 mod rows;
 mod scan;
 mod selftest;

@@ -2,8 +2,9 @@
 //! the device fails.
 
 use crate::tool::{command, finish, gristmill, gristmill_reading, Done};
+use gristmill::megakernel::{RingLogReader, StreamJob};
 use gristmill_testing::noise;
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -245,9 +246,14 @@ fn a_recorded_run_replays_there_word_by_word() {
         "{}/../../programs/content_chunks.vasm",
         env!("CARGO_MANIFEST_DIR")
     );
-    for (recorded, replayed) in [("cpu", "opencl"), ("opencl", "cpu")] {
+    // Where a device does a part of a job, and the host the rest, the log has the job, and what both have left.
+    let lines = "need[a-z]e$|[0-9]+x-token";
+    for (recorded, replayed) in [("cpu", "opencl"), ("opencl", "cpu"), ("opencl", "opencl")] {
         for job in [
             &["scan", "-a", "needle", "."][..],
+            &["scan", "-a", "-n", lines, "."],
+            &["scan", "-a", "-c", "-v", "-i", lines, "."],
+            &["scan", "-a", "-l", "--chunk-size", "4K", lines, "."],
             &["digest", "--algorithm=crc32c", "."],
             &["digest", "."],
             &["stats", "."],
@@ -258,6 +264,15 @@ fn a_recorded_run_replays_there_word_by_word() {
                 &[job, &["--backend", recorded, "--record", &log]].concat(),
             );
             assert_eq!(record.code, Some(0), "{record:?}");
+            if job.contains(&lines) {
+                let kept = std::fs::File::open(&log).unwrap();
+                let kept = RingLogReader::new(BufReader::new(kept)).unwrap();
+                let [StreamJob::Scan(set)] = &kept.about().jobs[..] else {
+                    panic!("{:?}", kept.about());
+                };
+                assert!(set.line_settings().is_some(), "{set:?}");
+                assert_eq!(set.patterns(), [lines.as_bytes()]);
+            }
             let again = gristmill(files.path(), &["replay", &log, "--backend", replayed]);
             assert!(
                 again.code == Some(0) && again.text().contains("the same"),

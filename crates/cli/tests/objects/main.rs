@@ -9,6 +9,7 @@ mod manifests;
 mod network;
 mod peers;
 mod real;
+mod secrets;
 mod shares;
 mod web;
 mod world;

@@ -176,10 +176,26 @@ fn proxies_are_asked_unless_a_host_is_excepted() {
                 // What the proxy refuses shows that it was asked.
                 let refused = ask(&[(variable, &wrong)]);
                 assert!(refused.failure().contains("proxy"), "{refused:?}");
-                for excepted in ["127.0.0.1", "127.0.0.0/8", "example.org, 127.0.0.1"] {
-                    let direct = ask(&[(variable, &wrong), ("NO_PROXY", excepted)]);
-                    assert_eq!(sum(&direct), expected, "{excepted}");
+                let lists = [
+                    "127.0.0.1",
+                    "127.0.0.0/8",
+                    "example.org, 127.0.0.1",
+                    "*",
+                    "x, * ",
+                ];
+                for (list, name) in lists.iter().zip(["NO_PROXY", "no_proxy"].iter().cycle()) {
+                    let direct = ask(&[(variable, &wrong), (name, list)]);
+                    assert_eq!(sum(&direct), expected, "{name}={list}");
                 }
+                // Patterns are names, of which `*` alone is all.
+                let asked = ask(&[(variable, &wrong), ("NO_PROXY", "127.0.0.*")]);
+                assert!(asked.failure().contains("proxy"), "{asked:?}");
+            }
+            // A proxy of one store has a list of its own.
+            if url.starts_with("gs:") {
+                let own = ("GOOGLE_PROXY_URL", wrong.as_str());
+                assert!(ask(&[own, ("NO_PROXY", "*")]).failure().contains("proxy"));
+                assert_eq!(sum(&ask(&[own, ("GOOGLE_PROXY_EXCLUDES", "*")])), expected);
             }
             // The variable for the other scheme is not for this one.
             let other = if scheme == "http" {

@@ -137,6 +137,22 @@ fn a_server_of_amazons_interface_gives_the_same_answers() {
     let gone = run(&world, &variables, &["digest", "s3://nobucket/x/"]);
     assert!(gone.failure().contains("no such bucket"), "{gone:?}");
 
+    // A manifest lies in the store, too.
+    run(
+        &world,
+        &variables,
+        &["digest", "--manifest=m.parquet", "d/"],
+    )
+    .rows();
+    let manifest = std::fs::read(world.path().join("m.parquet")).unwrap();
+    server.put("bucket/m.parquet", "", &manifest);
+    let url = "s3://bucket/m.parquet";
+    for arguments in [["diff", "m.parquet", url], ["diff", url, "s3://bucket/d/"]] {
+        let rows = run(&world, &variables, &arguments).rows();
+        let unchanged = format!("{} unchanged", NAMES.len() + MANY);
+        assert!(rows[0].contains(&unchanged), "{rows:?}");
+    }
+
     // Google's listings are those of S3, in pages, too.
     let variables = vec![
         ("GOOGLE_ALLOW_HTTP", "true".to_owned()),

@@ -277,3 +277,34 @@ fn standard_input_is_searched() {
     let found = String::from_utf8(done.stdout).unwrap();
     assert_eq!(found, "<stdin>:2:1: token: ab*** (10 bytes)\n");
 }
+
+#[test]
+fn the_header_of_a_key_without_its_end_hides_nothing_and_is_no_error() {
+    let tree = tempfile::tempdir().unwrap();
+    let rules = "[[rules]]
+id = 'private-key'
+regex = '''(?i)-----BEGIN[ A-Z0-9_-]{0,100}PRIVATE KEY(?: BLOCK)?-----[\\s\\S-]{64,}?KEY(?: BLOCK)?-----'''
+[[rules]]
+id = 'token'
+regex = '''tok_([a-z]{10})'''
+";
+    fs::write(tree.path().join("r.toml"), rules).unwrap();
+    let lines = "A line of a long document.\n".repeat(3 << 20 >> 4);
+    let text = format!("A -----BEGIN PRIVATE KEY----- begins it.\n{lines}tok_abcdefghij\n");
+    fs::write(tree.path().join("doc"), &text).unwrap();
+    let number = text.lines().count();
+    let found = rows(tree.path(), &["scan", "--rules", "r.toml", "doc"]);
+    assert_eq!(found, format!("doc:{number}:1: token: ab*** (10 bytes)\n"));
+    // With its end it is longer than what is found.
+    fs::write(
+        tree.path().join("doc"),
+        text + "-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", "doc"]);
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{told}");
+    assert!(told.contains("doc: offset 2: `private-key`"), "{told}");
+    assert!(told.contains("--max-match"), "{told}");
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), found);
+}

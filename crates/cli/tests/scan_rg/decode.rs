@@ -299,7 +299,7 @@ fn compressed_files_are_searched_for_what_they_hold() {
     let tree = Tree::new();
     tree.write("plain", text(&mut random, 100, &WORDS));
     for (tool, arguments, end) in TOOLS {
-        for (name, lines) in [("small", 3), ("large", 4000)] {
+        for (name, lines) in [("small", 3), ("large", 1600)] {
             let text = text(&mut random, lines, &WORDS);
             let Some(one) = compressed(tool, arguments, text.as_bytes()) else {
                 continue;

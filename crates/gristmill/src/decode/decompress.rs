@@ -85,6 +85,13 @@ impl Decompressor {
             if begins(self.format, start) {
                 return begin(self.format, input).map(Some);
             }
+            // What follows the data of bzip2 is not looked at, as by its tool.
+            let looked_at = !self.began || self.format != Format::Bzip2;
+            if looked_at && begins_cut(self.format, start) {
+                let bytes = start.len() as u64;
+                input.skip(bytes)?;
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
             let at = self.seen.taken();
             return match self.began {
                 false => Err(io::Error::other(Damage::Other { name })),
@@ -149,19 +156,34 @@ impl Read for Decompressor {
     }
 }
 
+/// With what a member begins; nothing of formats that do not say what they are.
+fn marks(format: Format) -> &'static [&'static [u8]] {
+    match format {
+        Format::Gzip => &[&[0x1F, 0x8B]],
+        Format::Bzip2 => &[b"BZh"],
+        Format::Xz => &[&[0xFD, b'7', b'z', b'X', b'Z', 0]],
+        Format::Lz4 => &[&[0x04, 0x22, 0x4D, 0x18], &LZ4_LEGACY],
+        Format::Zstd => &[&[0x28, 0xB5, 0x2F, 0xFD]],
+        Format::Lzma | Format::Brotli => &[],
+    }
+}
+
 /// Whether a member begins so.
 fn begins(format: Format, start: &[u8]) -> bool {
-    match format {
-        Format::Gzip => start.starts_with(&[0x1F, 0x8B]),
-        Format::Bzip2 => start.starts_with(b"BZh"),
-        Format::Xz => start.starts_with(&[0xFD, b'7', b'z', b'X', b'Z', 0]),
-        Format::Lz4 => {
-            start.starts_with(&[0x04, 0x22, 0x4D, 0x18]) || start.starts_with(&LZ4_LEGACY)
+    let marks = marks(format);
+    marks.is_empty() || marks.iter().any(|mark| start.starts_with(mark))
+}
+
+/// Whether the file was cut within the beginning of a member, or of a frame that is skipped.
+fn begins_cut(format: Format, start: &[u8]) -> bool {
+    let skippable = match start {
+        [first, rest @ ..] if matches!(format, Format::Lz4 | Format::Zstd) => {
+            let mark = [0x2A, 0x4D, 0x18];
+            start.len() < 8 && first >> 4 == 5 && mark.iter().zip(rest).all(|(a, b)| a == b)
         }
-        Format::Zstd => start.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]),
-        // These do not say what they are.
-        Format::Lzma | Format::Brotli => true,
-    }
+        _ => false,
+    };
+    skippable || marks(format).iter().any(|mark| mark.starts_with(start))
 }
 
 /// The bytes of the frame that begins so, if it is one that decoders skip.

@@ -36,7 +36,10 @@ pub(super) fn begin(format: Format, mut input: Input) -> io::Result<Box<dyn Memb
             decoder: lz4_flex::frame::FrameDecoder::new(input),
         }),
         Format::Zstd => zstandard::begin(input)?,
-        Format::Brotli => Box::new(Brotli(brotli_decompressor::Decompressor::new(input, 4096))),
+        Format::Brotli => Box::new(Brotli {
+            seen: input.seen(),
+            decoder: brotli_decompressor::Decompressor::new(input, 4096),
+        }),
     })
 }
 
@@ -184,21 +187,35 @@ impl Member for Lzma {
     }
 }
 
-struct Brotli(brotli_decompressor::Decompressor<Input>);
+struct Brotli {
+    decoder: brotli_decompressor::Decompressor<Input>,
+    seen: Arc<Seen>,
+}
 
-impl Read for Brotli {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(into)? {
+impl Brotli {
+    fn next_bytes(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.decoder.read(into)? {
             // Only a second read tells whether something follows in the decoder's buffer.
-            0 => self.0.read(into),
+            0 => self.decoder.read(into),
             bytes => Ok(bytes),
         }
     }
 }
 
+impl Read for Brotli {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        // The decoder says of some files that end early that they are invalid.
+        self.next_bytes(into)
+            .map_err(|error| match self.seen.ended() {
+                true => early(),
+                false => error,
+            })
+    }
+}
+
 impl Member for Brotli {
     fn end(self: Box<Self>) -> io::Result<Option<Input>> {
-        if self.0.into_inner().fill_buf()?.is_empty() {
+        if self.decoder.into_inner().fill_buf()?.is_empty() {
             return Ok(None);
         }
         Err(followed())

@@ -43,6 +43,7 @@ pub use table::run_schema;
 use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::program::Program;
+use crate::setters::setters;
 use crate::source::{Entry, FileFacts};
 use gristmill_megakernel::vir0::{Fault, FaultKind, Record, Show, Shown, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
@@ -132,26 +133,16 @@ impl RunJobBuilder {
         self
     }
 
-    /// What is written for each file. Default: text.
-    #[must_use]
-    pub fn rows(mut self, rows: RunRows) -> Self {
-        self.rows = rows;
-        self
-    }
+    setters! {
+        /// What is written for each file. Default: text.
+        rows(rows: RunRows) { rows = rows }
 
-    /// The largest chunk size, in bytes, rounded down to a multiple of the program's alignment. Default: the largest
-    /// that the program takes.
-    #[must_use]
-    pub fn max_chunk(mut self, bytes: usize) -> Self {
-        self.max_chunk = bytes;
-        self
-    }
+        /// The largest chunk size, in bytes, rounded down to a multiple of the program's alignment. Default: the
+        /// largest that the program takes.
+        max_chunk(bytes: usize) { max_chunk = bytes }
 
-    /// Whether the checksum of each file's answer is kept, for [`RunJob::sums`]. Default: no.
-    #[must_use]
-    pub fn sums(mut self, yes: bool) -> Self {
-        self.sums = yes;
-        self
+        /// Whether the checksum of each file's answer is kept, for [`RunJob::sums`]. Default: no.
+        sums(yes: bool) { sums = yes }
     }
 
     /// Checks the arguments.

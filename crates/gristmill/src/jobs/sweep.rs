@@ -9,8 +9,10 @@
 //! which matches are certain and from where on a regex's matches are not. This job, the host's half, goes through a
 //! file's chunks in order (`file`): for a regex whose match reaches from one chunk into the next it takes those of the
 //! workers' matches that a search of the whole file finds too, and searches itself only where these differ or where a
-//! match is longer than what a worker saw (`chains`). Bytes are kept for that, up to the longest match that is allowed
-//! ([`SweepJobBuilder::max_match`]); a regex that would need more is an error that names file, place and pattern.
+//! match is longer than what a worker saw (`chains`). Bytes are kept for that, up to twice the longest match that is
+//! allowed ([`SweepJobBuilder::max_match`]). Where these do not tell whether there is a match, the regex is followed byte by byte,
+//! and the search goes on as if there were none. If there is one, it is an error that names file, place and pattern: rows
+//! of that pattern that lie within the long match may have been written before.
 //!
 //! A [part](crate::source::Entry::part) of a file has the matches that begin in it. They are those of the whole file: a
 //! search for regexes begins at a place before the part over which no match reaches (`border`), where a search of the whole

@@ -21,6 +21,15 @@ pub enum ManifestErrorKind {
     /// The system refused.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// It is an object that cannot be fetched.
+    #[error("{reason}")]
+    Fetch {
+        /// Why, and what to do, without secrets.
+        reason: String,
+    },
+    /// It is an object, and the file that is to keep its bytes takes no more.
+    #[error("the file that keeps it meanwhile: {0}")]
+    Keep(std::io::Error),
     /// Its table cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),

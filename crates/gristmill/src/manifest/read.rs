@@ -33,7 +33,11 @@ impl Manifest {
 }
 
 fn read(path: &Path, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
-    let mut file = bounded::open_regular(path)?;
+    read_file(bounded::open_regular(path)?, sharing)
+}
+
+/// Reads a manifest from the beginning of a file.
+pub(super) fn read_file(mut file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     let mut first = [0];
     let count = file.read(&mut first)?;
     file.rewind()?;

@@ -3,6 +3,7 @@
 use super::error::{MillError, Setting};
 use super::plan::DEFAULT_DEPTH;
 use crate::decode::Decode;
+use crate::setters::setters;
 use gristmill_ingest::reader::{DeviceRange, ReadPath, ReadPathChoice};
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::{Backend, SelectedBackend};
@@ -27,117 +28,70 @@ pub struct MillBuilder {
 }
 
 impl MillBuilder {
-    /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds others.
-    #[must_use]
-    pub fn backend(mut self, backend: SelectedBackend) -> Self {
-        self.backend = backend;
-        self
-    }
+    setters! {
+        /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds
+        /// others.
+        backend(backend: SelectedBackend) { backend = backend }
 
-    /// The number of worker threads, each with a reader of its own. 0, the default, means one for each core. For a
-    /// source with a single file that is smaller than a chunk it means one worker, and if no read path was chosen
-    /// either, the file is read without a ring.
-    #[must_use]
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers;
-        self
-    }
+        /// The number of worker threads, each with a reader of its own. 0, the default, means one for each core. For a
+        /// source with a single file that is smaller than a chunk it means one worker, and if no read path was chosen
+        /// either, the file is read without a ring.
+        workers(workers: usize) { workers = workers }
 
-    /// The chunk size in bytes: a multiple of 4,096 from 4 KiB to 64 MiB. Default: the size that suits the job
-    /// ([`Job::chunk_bytes`](crate::jobs::Job::chunk_bytes)). A job may want smaller chunks, or chunks that are a
-    /// multiple of its own alignment: see [`Geometry`](crate::jobs::Geometry).
-    #[must_use]
-    pub fn chunk_bytes(mut self, bytes: usize) -> Self {
-        self.chunk_bytes = Some(bytes);
-        self
-    }
+        /// The chunk size in bytes: a multiple of 4,096 from 4 KiB to 64 MiB. Default: the size that suits the job
+        /// ([`Job::chunk_bytes`](crate::jobs::Job::chunk_bytes)). A job may want smaller chunks, or chunks that are a
+        /// multiple of its own alignment: see [`Geometry`](crate::jobs::Geometry).
+        chunk_bytes(bytes: usize) { chunk_bytes = Some(bytes) }
 
-    /// The most reads in flight per reader: 1 to 256. Default [`DEFAULT_DEPTH`].
-    #[must_use]
-    pub fn depth(mut self, depth: u32) -> Self {
-        self.depth = depth;
-        self
-    }
+        /// The most reads in flight per reader: 1 to 256. Default [`DEFAULT_DEPTH`].
+        depth(depth: u32) { depth = depth }
 
-    /// The most bytes of chunk buffers and record areas. If the workers' usual number of chunks
-    /// ([`chunks_per_worker`](super::chunks_per_worker)) does not fit, readers get fewer chunks, then the run gets
-    /// fewer workers, and [`RunReport::fallbacks`](super::RunReport::fallbacks) says so. Default:
-    /// [`DEFAULT_MEMORY_BYTES`](super::DEFAULT_MEMORY_BYTES), or a quarter of the memory that this process may use, if
-    /// that is less. Peer memory is not counted.
-    #[must_use]
-    pub fn memory(mut self, bytes: usize) -> Self {
-        self.memory = Some(bytes);
-        self
-    }
+        /// The most bytes of chunk buffers and record areas. If the workers' usual number of chunks
+        /// ([`chunks_per_worker`](super::chunks_per_worker)) does not fit, readers get fewer chunks, then the run gets
+        /// fewer workers, and [`RunReport::fallbacks`](super::RunReport::fallbacks) says so. Default:
+        /// [`DEFAULT_MEMORY_BYTES`](super::DEFAULT_MEMORY_BYTES), or a quarter of the memory that this process may use,
+        /// if that is less. Peer memory is not counted.
+        memory(bytes: usize) { memory = Some(bytes) }
 
-    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. Passthrough and reads into
-    /// peer memory are never chosen by default; with them, each file that cannot be read this way fails, with the
-    /// reason.
-    #[must_use]
-    pub fn read_path(mut self, choice: ReadPathChoice) -> Self {
-        self.read_path = choice;
-        self
-    }
+        /// Which read path to take. Default: io_uring, and positioned reads where it is refused. Passthrough and reads
+        /// into peer memory are never chosen by default; with them, each file that cannot be read this way fails, with
+        /// the reason.
+        read_path(choice: ReadPathChoice) { read_path = choice }
 
-    /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
-    /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over
-    /// the bus. The read paths into peer memory are [`ReadPath::PeerRead`], [`ReadPath::GpuDirectNvmePassthrough`] and
-    /// [`ReadPath::PositionedRead`], which is a copy by the processor; one of them must be chosen.
-    ///
-    /// The device must not be removed during a run: an access to the memory of a removed device ends the process with
-    /// SIGBUS.
-    #[must_use]
-    pub fn peer_memory(mut self, address: impl Into<String>) -> Self {
-        self.peer_memory = Some(address.into());
-        self
-    }
+        /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
+        /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them
+        /// over the bus. The read paths into peer memory are [`ReadPath::PeerRead`],
+        /// [`ReadPath::GpuDirectNvmePassthrough`] and [`ReadPath::PositionedRead`], which is a copy by the processor;
+        /// one of them must be chosen.
+        ///
+        /// The device must not be removed during a run: an access to the memory of a removed device ends the process
+        /// with SIGBUS.
+        peer_memory(address: impl Into<String>) { peer_memory = Some(address.into()) }
 
-    /// The number of chunk buffers of each worker's reader: at least 1. With more than one, reads go on while a chunk
-    /// is processed. Default: [`chunks_per_worker`](super::chunks_per_worker).
-    #[must_use]
-    pub fn chunks(mut self, count: usize) -> Self {
-        self.chunks = Some(count);
-        self
-    }
+        /// The number of chunk buffers of each worker's reader: at least 1. With more than one, reads go on while a
+        /// chunk is processed. Default: [`chunks_per_worker`](super::chunks_per_worker).
+        chunks(count: usize) { chunks = Some(count) }
 
-    /// Whether the chosen read path has no fallback. Only regular files with a known size are read, and registered
-    /// reads go only into registered chunks; a file that the path cannot read this way fails, with the reason.
-    #[must_use]
-    pub fn strict(mut self, yes: bool) -> Self {
-        self.strict = yes;
-        self
-    }
+        /// Whether the chosen read path has no fallback. Only regular files with a known size are read, and registered
+        /// reads go only into registered chunks; a file that the path cannot read this way fails, with the reason.
+        strict(yes: bool) { strict = yes }
 
-    /// Reads this range of each named file by [`ReadPath::GpuDirectNvmePassthrough`]. Each must be the generic
-    /// character device of an NVMe namespace.
-    #[must_use]
-    pub fn device_range(mut self, range: DeviceRange) -> Self {
-        self.device_range = Some(range);
-        self
-    }
+        /// Reads this range of each named file by [`ReadPath::GpuDirectNvmePassthrough`]. Each must be the generic
+        /// character device of an NVMe namespace.
+        device_range(range: DeviceRange) { device_range = Some(range) }
 
-    /// Whether files are opened with O_DIRECT, past the page cache. A file whose file system refuses is read through
-    /// the cache, and counted in [`RunReport::direct_refused`](super::RunReport::direct_refused).
-    #[must_use]
-    pub fn direct(mut self, yes: bool) -> Self {
-        self.direct = yes;
-        self
-    }
+        /// Whether files are opened with O_DIRECT, past the page cache. A file whose file system refuses is read
+        /// through the cache, and counted in [`RunReport::direct_refused`](super::RunReport::direct_refused).
+        direct(yes: bool) { direct = yes }
 
-    /// Whether files' rows come in the source's order, rather than as files finish.
-    #[must_use]
-    pub fn ordered(mut self, yes: bool) -> Self {
-        self.ordered = yes;
-        self
-    }
+        /// Whether files' rows come in the source's order, rather than as files finish.
+        ordered(yes: bool) { ordered = yes }
 
-    /// How the bytes of files become those that the job sees: decompressed, or decoded. Such a file is read in order, by
-    /// ordinary reads of the processor's, which leave no room for a choice: with a read path that has no fallback
-    /// (passthrough, reads into peer memory, [`strict`](Self::strict)) it fails. Default: bytes are not changed.
-    #[must_use]
-    pub fn decode(mut self, decode: Decode) -> Self {
-        self.decode = decode;
-        self
+        /// How the bytes of files become those that the job sees: decompressed, or decoded. Such a file is read in
+        /// order, by ordinary reads of the processor's, which leave no room for a choice: with a read path that has no
+        /// fallback (passthrough, reads into peer memory, [`strict`](Self::strict)) it fails. Default: bytes are not
+        /// changed.
+        decode(decode: Decode) { decode = decode }
     }
 
     /// Checks the settings.

@@ -132,11 +132,12 @@ impl Collector {
             let Some(mut finished) = self.flights.land(done) else {
                 continue;
             };
-            if finished.unfinished.is_some() {
+            if finished.unfinished {
                 drop(collected);
                 finished = self.flights.finish(finished);
                 collected = lock(&self.collected);
             }
+            self.flights.record(&finished);
             let job = finished.part.job;
             self.arrive(&mut collected, job, Arrival::Ran(finished));
         }

@@ -6,10 +6,10 @@
 //! took descriptors meanwhile; `ENFILE`, `ENOMEM`, `EAGAIN`, because the system ran out), the file is not at fault: it
 //! waits until one of the run's own files is closed. It fails only if the run has no file open that it could close.
 
-use gristmill_ring::Submitter;
+use super::status::Status;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Descriptors that are reserved for the walk (which keeps up to nine directories open, or one where the limit is low),
 /// for ignore files, and for other threads of the process. If fewer than twice as many are free, half of them are
@@ -31,6 +31,10 @@ pub(super) fn ran_out(error: &io::Error) -> bool {
 }
 
 /// The descriptors of one run.
+///
+/// A feeder that waits for a file to be closed says so (`wanted`) and looks once more; who closes one looks at `wanted`
+/// after that. All of this is in one order, so that one of the two sees the other. Whoever closes a file that is waited for
+/// wakes the workers by [`Status::wake`], which counts: a feeder that was about to sleep looks again.
 #[derive(Debug)]
 pub(super) struct Descriptors {
     /// Files that may be open.
@@ -45,7 +49,7 @@ pub(super) struct Descriptors {
     closed: AtomicU64,
     /// Whether a feeder waits for a file to be closed.
     wanted: AtomicBool,
-    workers: OnceLock<Submitter>,
+    status: Arc<Status>,
 }
 
 /// The state before an open, by which its failure is judged.
@@ -64,7 +68,7 @@ pub(super) struct Permit {
 
 impl Descriptors {
     /// The descriptors that the process's limit leaves. Up to a quarter of them is for the rings of `readers` readers.
-    pub fn new(readers: usize) -> Arc<Self> {
+    pub fn new(readers: usize, status: Arc<Status>) -> Arc<Self> {
         let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let soft = soft.map_or(usize::MAX, |soft| {
             usize::try_from(soft).unwrap_or(usize::MAX)
@@ -75,15 +79,15 @@ impl Descriptors {
         let left = free - RESERVE.min(free / 2);
         // A ring takes two descriptors: its own, and one that signals its end.
         let rings = (left / 8).clamp(1, readers.max(1));
-        Self::with_limits(left.saturating_sub(2 * rings), rings)
+        Self::with_limits(left.saturating_sub(2 * rings), rings, status)
     }
 
     /// Enough for a single file, without a ring.
-    pub fn of_one_file() -> Arc<Self> {
-        Self::with_limits(AT_LEAST, 0)
+    pub fn of_one_file(status: Arc<Status>) -> Arc<Self> {
+        Self::with_limits(AT_LEAST, 0, status)
     }
 
-    fn with_limits(files: usize, rings: usize) -> Arc<Self> {
+    fn with_limits(files: usize, rings: usize, status: Arc<Status>) -> Arc<Self> {
         Arc::new(Self {
             limit: files.clamp(AT_LEAST, AT_MOST),
             rings: AtomicUsize::new(rings),
@@ -91,7 +95,7 @@ impl Descriptors {
             open: AtomicUsize::new(0),
             closed: AtomicU64::new(0),
             wanted: AtomicBool::new(false),
-            workers: OnceLock::new(),
+            status,
         })
     }
 
@@ -104,17 +108,12 @@ impl Descriptors {
             .is_ok()
     }
 
-    /// The workers to wake when a file is closed and a feeder waits for that.
-    pub fn attach(&self, workers: Submitter) {
-        let _already = self.workers.set(workers);
-    }
-
     /// The right to open a file, or `None` while the largest number of files is open; workers are then woken when one
     /// is closed.
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
         let take = || {
             self.taken
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| {
                     (taken < self.limit).then_some(taken + 1)
                 })
                 .is_ok()
@@ -166,9 +165,7 @@ impl Descriptors {
 
     fn wake(&self) {
         if self.wanted.swap(false, Ordering::SeqCst) {
-            if let Some(workers) = self.workers.get() {
-                workers.wake_workers();
-            }
+            self.status.wake();
         }
     }
 }
@@ -185,7 +182,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.of.taken.fetch_sub(1, Ordering::AcqRel);
+        self.of.taken.fetch_sub(1, Ordering::SeqCst);
         if self.open {
             // This order makes a thread that sees no open file also see that one was closed.
             self.of.closed.fetch_add(1, Ordering::SeqCst);
@@ -198,10 +195,57 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mill::control::Control;
+
+    fn descriptors(files: usize) -> Arc<Descriptors> {
+        let status = Arc::new(Status::new(Control::default()));
+        Descriptors::with_limits(files, 1, status)
+    }
+
+    /// A feeder sleeps only while the number of wakes is that from before it looked.
+    #[test]
+    fn a_file_that_is_closed_between_a_look_and_the_sleep_keeps_the_feeder_awake() {
+        let descriptors = descriptors(2);
+        let wakes = || descriptors.status.wakes();
+        let mut permits: Vec<Permit> = std::iter::from_fn(|| descriptors.take()).collect();
+        let looked = wakes();
+        assert!(descriptors.take().is_none());
+        permits.pop();
+        assert_ne!(wakes(), looked);
+
+        // An open that ran out waits for a file that is closed.
+        let open = descriptors.take().unwrap().opened();
+        let (looked, then) = (wakes(), descriptors.moment());
+        assert!(descriptors.worth_waiting(then) && !descriptors.is_time(then));
+        drop(open);
+        assert!(wakes() != looked && descriptors.is_time(then));
+
+        // Nobody is woken where nobody waits.
+        let looked = wakes();
+        drop(descriptors.take());
+        assert_eq!(wakes(), looked);
+    }
+
+    /// Whatever runs first: either the feeder gets a permit, or it is counted that it is woken.
+    #[test]
+    fn no_permit_is_given_back_unseen() {
+        let descriptors = descriptors(2);
+        let _other = descriptors.take();
+        for _ in 0..1000 {
+            let last = descriptors.take().unwrap();
+            let looked = descriptors.status.wakes();
+            let taken = std::thread::scope(|threads| {
+                let taker = threads.spawn(|| descriptors.take());
+                drop(last);
+                taker.join().unwrap()
+            });
+            assert!(taken.is_some() || descriptors.status.wakes() != looked);
+        }
+    }
 
     #[test]
     fn no_more_permits_are_out_than_the_limit_allows() {
-        let descriptors = Descriptors::with_limits(3, 1);
+        let descriptors = descriptors(3);
         let mut permits: Vec<Permit> = std::iter::from_fn(|| descriptors.take()).collect();
         assert_eq!(permits.len(), 3);
         permits.pop();
@@ -210,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_open_that_ran_out_is_tried_again_when_something_was_closed_or_nothing_is_open() {
-        let descriptors = Descriptors::with_limits(8, 1);
+        let descriptors = descriptors(8);
         // The run has no open file, so the failure is final.
         assert!(!descriptors.worth_waiting(descriptors.moment()));
 

@@ -3,6 +3,7 @@
 //! The ring has a slot for every chunk and job, so a chunk that has landed never waits for one. The slots of a chunk hold
 //! it together, and the last that is done with it gives it back to its reader ([`HeldChunk`]).
 
+use super::finished::Finished;
 use super::halo::{Landing, Layout};
 use super::held::{HeldChunk, HeldSlot};
 use super::kind::FileKind;
@@ -10,11 +11,10 @@ use super::parts::Parts;
 use super::piece::{ChunkPart, Piece};
 use super::record::Recorder;
 use super::status::Status;
-use super::task::{guarded, Jobs};
+use super::task::Jobs;
+use crate::divided;
 use crate::error::FileErrorKind;
 use crate::jobs::SlotPlace;
-use gristmill_megakernel::stream::Cancel;
-use gristmill_megakernel::StreamSlot;
 use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{fault, slot, PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
@@ -29,26 +29,9 @@ struct Flight {
     part: ChunkPart,
     /// Keeps the chunk lent until the slot has completed.
     lent: Arc<LentChunk>,
-    /// The opcode and argument words that were published.
+    /// The job's opcode and argument words: those that were published, unless a device runs a part of the opcode.
     opcode: u32,
     args: [u32; ARGS_PER_SLOT],
-    /// Where a device runs a part of the job's opcode: the arguments of the whole.
-    whole: Option<StreamArgs>,
-}
-
-/// A slot that has run, and its chunk, over which those of other jobs may be running still. Dropping it frees the slot,
-/// and the chunk, if it was the last.
-pub(super) struct Finished {
-    pub part: ChunkPart,
-    pub slot: HeldSlot,
-    pub chunk: HeldChunk,
-    pub status: u32,
-    pub fault: u32,
-    pub results: [u32; 8],
-    pub records: u32,
-    pub flags: u32,
-    /// Where only a device's part of the job's opcode has run: the arguments with which the host does the rest.
-    pub unfinished: Option<StreamArgs>,
 }
 
 /// What became of a chunk that was to be published.
@@ -213,32 +196,27 @@ impl Flights {
             stream: part.piece.file.kind() == FileKind::Stream,
             job: running.number,
         })?;
-        let opcode = running.opcode();
-        let (args, whole) = match &running.rest {
-            Some(rest) => {
-                let whole = StreamArgs::decode(&args);
-                (rest.part_args(whole).encode(), Some(whole))
-            }
-            None => (args, None),
+        let published = match &running.divided {
+            Some(divided) => divided.part_args(StreamArgs::decode(&args)).encode(),
+            None => args,
         };
+        let published = Submission::new(running.kernel_opcode(), &published);
         let place = self.flights.get(slot.index() as usize);
         let place = place.ok_or_else(|| outside("a slot outside the ring"))?;
         *lock(place) = Some(Flight {
             part,
             lent,
-            opcode,
+            opcode: running.job.opcode(),
             args,
-            whole,
         });
-        let published = slot.publish(&Submission::new(opcode, &args));
+        let published = slot.publish(&published);
         if published.is_err() {
             lock(place).take();
         }
         published
     }
 
-    /// Takes up a completed slot with its chunk, and records the slot if the run has a log. Returns `None` for a slot
-    /// that was not in flight, which is freed.
+    /// Takes up a completed slot with its chunk. Returns `None` for a slot that was not in flight, which is freed.
     pub fn land(&self, done: Completion) -> Option<Finished> {
         let kernel = self.kernel.get()?;
         let place = self.flights.get(done.token.index().get() as usize);
@@ -248,95 +226,73 @@ impl Flights {
             lent,
             opcode,
             args,
-            whole,
         }) = flight
         else {
             drop(HeldSlot::new(done.token, &kernel.submitter));
             return None;
         };
-        let chunk = HeldChunk::new(lent);
-        if let Some(recorder) = &kernel.recorder {
-            let submission = Submission::new(opcode, &args);
-            let recorded = lock(recorder).as_mut().is_none_or(|recorder| {
-                let bytes = chunk.as_slice();
-                recorder.slot(&part, submission, bytes, &done, &kernel.records)
-            });
-            if !recorded {
-                self.status.control.stop();
-            }
-        }
+        let divided = self.jobs.get(part.job).divided.is_some();
         Some(Finished {
             part,
             slot: HeldSlot::new(done.token, &kernel.submitter),
-            chunk,
+            chunk: HeldChunk::new(lent),
+            opcode,
+            args,
             status: done.status,
             fault: done.fault,
             results: done.results,
             records: done.records,
             flags: done.flags,
-            unfinished: whole.filter(|_| done.status == slot::DONE),
+            unfinished: divided && done.status == slot::DONE,
         })
     }
 
+    /// Records a slot that has finished, if the run has a log.
+    pub fn record(&self, finished: &Finished) {
+        let Some(kernel) = self.kernel.get() else {
+            return;
+        };
+        if let Some(recorder) = &kernel.recorder {
+            let recorded = lock(recorder)
+                .as_mut()
+                .is_none_or(|recorder| recorder.slot(finished, &kernel.records));
+            if !recorded {
+                self.status.control.stop();
+            }
+        }
+    }
+
     /// Does the rest of an opcode of which a device has done a part. This takes time, so that it is done while nothing is
-    /// locked. A panic of the job's code is a fault of the slot, as it is on a worker.
+    /// locked.
     pub fn finish(&self, finished: Finished) -> Finished {
-        let (running, kernel) = (self.jobs.get(finished.part.job), self.kernel.get());
-        let (Some(args), Some(rest), Some(kernel)) = (finished.unfinished, &running.rest, kernel)
-        else {
+        let divided = self.jobs.get(finished.part.job).divided.as_ref();
+        let (Some(divided), Some(kernel)) = (divided, self.kernel.get()) else {
             return finished;
         };
-        let cancelled = || self.status.stopping();
         let part = Outcome {
             fault: finished.fault,
             results: finished.results,
             records: finished.records,
             flags: finished.flags,
         };
-        let result = guarded(|| {
-            let out_of_range = fault::INDEX_OUT_OF_RANGE;
-            let start = args.start as usize;
-            let from = start
-                .checked_sub(args.before as usize)
-                .ok_or(out_of_range)?;
-            let until = start + args.len as usize + args.after as usize;
-            let bytes = finished.chunk.as_slice();
-            let around = bytes.get(from..until).ok_or(out_of_range)?;
-            let own = &around[start - from..start - from + args.len as usize];
-            let slot = StreamSlot {
-                mode: args.mode,
-                offset: args.offset,
-                resume: args.resume,
-                around,
-                before: start - from,
-                cancel: Cancel::new(&cancelled),
-            };
-            let mut records = kernel
-                .records
-                .writer(finished.slot.index())
-                .ok_or(out_of_range)?;
-            let outcome = rest.finish(own, &slot, &part, &mut records)?;
-            // A rest that was cancelled ended early, and its results are incomplete.
-            match slot.cancel.is_cancelled() {
-                true => Err(fault::CANCELLED),
-                false => Ok(outcome),
-            }
-        });
-        let outcome = match result {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(reason)) => Outcome::fault(reason),
-            None => Outcome::fault(fault::WORKER_PANICKED),
+        let writer = kernel.records.writer(finished.slot.index());
+        let outcome = match writer {
+            Some(mut records) => divided.finish(
+                &StreamArgs::decode(&finished.args),
+                &part,
+                finished.chunk.as_slice(),
+                &mut records,
+                &|| self.status.stopping(),
+            ),
+            None => Outcome::fault(fault::INDEX_OUT_OF_RANGE),
         };
         Finished {
-            status: match outcome.fault {
-                fault::NONE => slot::DONE,
-                _ => slot::FAULT,
-            },
+            status: divided::status(&outcome),
             fault: outcome.fault,
             results: outcome.results,
             records: outcome.records,
             flags: outcome.flags,
-            unfinished: None,
+            unfinished: false,
             ..finished
         }
     }

@@ -2,7 +2,8 @@
 //! overflow the chunk is published again for it. What other jobs do with the file does not matter here.
 
 use super::counters::count;
-use super::flight::{Finished, Flights};
+use super::finished::Finished;
+use super::flight::Flights;
 use super::halo::Landing;
 use super::kind::FileKind;
 use super::parts::Parts;

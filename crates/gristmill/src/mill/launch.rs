@@ -15,6 +15,7 @@ use super::report::{DecodedBytes, JobReport, ObjectBytes, RunReport, StageTimes}
 use super::run::{Run, RunConfig};
 use super::status::Status;
 use super::task::{Jobs, Task};
+use crate::divided::Divided;
 use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::{ReadPath, ReadPathChoice, ReaderDemands};
@@ -166,8 +167,8 @@ impl Mill {
         };
         let status = Arc::new(Status::new(control.clone()));
         let descriptors = match crew.alone {
-            true => Descriptors::of_one_file(),
-            false => Descriptors::new(plan.workers),
+            true => Descriptors::of_one_file(Arc::clone(&status)),
+            false => Descriptors::new(plan.workers, Arc::clone(&status)),
         };
         let run = Run::new(config, source, &jobs, status, tokens, slots, descriptors);
         let run = Arc::new(run);
@@ -188,7 +189,7 @@ impl Mill {
                 record_words,
                 lease: Lease::default(),
             },
-            jobs.stream_jobs(),
+            jobs.kernel_jobs(),
             feeders,
         )?;
         jobs.prepare(&kernel)?;
@@ -203,7 +204,6 @@ impl Mill {
             )
         })?;
         run.collector.attach(completions);
-        run.descriptors.attach(kernel.submitter().clone());
         // Feeders begin when they see this.
         run.flights.attach(KernelEnds {
             submitter: kernel.submitter().clone(),
@@ -282,7 +282,7 @@ impl Mill {
         }
     }
 
-    /// What a log says of the kernel.
+    /// What a log says of the kernel. Of an opcode that is divided it has the whole, and the results of the whole.
     fn logged(
         &self,
         jobs: &Jobs,
@@ -290,7 +290,7 @@ impl Mill {
         record_words: u32,
         layout: &Layout,
     ) -> LoggedKernel {
-        let opcodes = jobs.iter().map(|running| running.opcode());
+        let opcodes = jobs.iter().map(|running| running.job.opcode());
         let programs = kernel.programs();
         LoggedKernel {
             backend: self.settings.backend.backend.name().to_owned(),
@@ -331,7 +331,7 @@ impl Mill {
                 bytes: counted(&running.bytes),
                 chunks: counted(&running.chunks),
                 rows_bytes: written.bytes,
-                divided: running.rest.as_ref().map(|rest| rest.explain_parts()),
+                divided: running.divided.as_ref().map(Divided::explain),
                 output: written.result,
             })
             .collect();

@@ -3,16 +3,17 @@
 //! Recording is off by default. The thread that drains completions writes the log, under the collector's lock.
 
 use super::control::LogOutput;
+use super::finished::Finished;
 use super::kind::FileKind;
 use super::opener::size_of;
-use super::piece::{ChunkPart, Piece};
+use super::piece::Piece;
 use crate::source::Origin;
 use gristmill_megakernel::log::{
     Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
 };
 use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::{fault, PipelineError};
-use gristmill_ring::{Completion, RecordMemory, Submission};
+use gristmill_ring::{RecordMemory, Submission};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -56,31 +57,19 @@ impl Recorder {
         })
     }
 
-    /// Appends a finished slot, which ran over `part` of `chunk`. False if nothing more can be recorded.
-    pub fn slot(
-        &mut self,
-        part: &ChunkPart,
-        submission: Submission,
-        chunk: &[u8],
-        done: &Completion,
-        records: &RecordMemory,
-    ) -> bool {
+    /// Appends a finished slot. False if nothing more can be recorded.
+    pub fn slot(&mut self, done: &Finished, records: &RecordMemory) -> bool {
         // A cancelled slot has no results for its bytes.
         if self.failed.is_none() && fault::reason(done.fault) != fault::CANCELLED {
-            self.failed = self.append(part, submission, chunk, done, records).err();
+            self.failed = self.append(done, records).err();
         }
         self.failed.is_none()
     }
 
-    fn append(
-        &mut self,
-        part: &ChunkPart,
-        submission: Submission,
-        chunk: &[u8],
-        done: &Completion,
-        records: &RecordMemory,
-    ) -> Result<(), PipelineError> {
-        let piece = &part.piece;
+    fn append(&mut self, done: &Finished, records: &RecordMemory) -> Result<(), PipelineError> {
+        let part = &done.part;
+        let (piece, chunk) = (&part.piece, done.chunk.as_slice());
+        let submission = Submission::new(done.opcode, &done.args);
         let kernel = self.log.kernel();
         let words = SlotImage {
             status: slot::PUBLISHED,
@@ -94,7 +83,7 @@ impl Recorder {
         let start = part.landing.start + part.parts.current().start;
         let before = start.saturating_sub(visible.start) as u64;
         let bytes = chunk.get(visible).unwrap_or(&[]);
-        let index = done.token.index().get();
+        let index = done.slot.index();
         let area = kernel.area_words(words.opcode, done.status, done.flags, done.records);
         let area: Vec<u32> = (0..area).map(|word| records.word(index, word)).collect();
         let again =

@@ -3,10 +3,11 @@
 
 use super::error::MillError;
 use super::plan::MAX_JOBS;
+use crate::divided::Divided;
 use crate::error::FileErrorKind;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::source::{Entry, FileFacts, FilePart, Found};
-use gristmill_megakernel::{Kernel, ScanMode, StreamJob, StreamOpcode};
+use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use rustix::fs::{fcntl_getfl, OFlags};
 use std::fs::File;
@@ -151,10 +152,10 @@ pub(super) struct Running {
     pub job: Arc<dyn AnyJob>,
     pub name: Arc<str>,
     pub geometry: Geometry,
-    /// What the kernel runs of it: its stream opcode, or a device's part of that.
+    /// Its stream opcode, if it has one.
     pub stream_job: Option<StreamJob>,
-    /// Where a device runs a part of its opcode: the opcode, whose rest the host runs.
-    pub rest: Option<Arc<dyn StreamOpcode>>,
+    /// Where a device runs a part of its opcode, and the host the rest.
+    pub divided: Option<Divided>,
     /// The number of its stream opcode in the kernel.
     pub number: u32,
     /// Whether it wants no more, or its rows cannot be written.
@@ -207,20 +208,20 @@ impl Jobs {
             let named = number;
             number += u32::from(task.needs.stream_job.is_some());
             outputs.push(task.output);
-            let (mut stream_job, mut rest) = (task.needs.stream_job, None);
-            let divisible = stream_job.as_ref().and_then(StreamJob::divisible);
-            if let Some(opcode) = divisible.filter(|_| on_device) {
-                if let Some(part) = opcode.device_part()? {
-                    jobs.record_words = jobs.record_words.max(words_of_part(&part));
-                    (rest, stream_job) = (Some(opcode), Some(part));
-                }
+            let stream_job = task.needs.stream_job;
+            let divided = match &stream_job {
+                Some(stream_job) if on_device => Divided::new(stream_job)?,
+                _ => None,
+            };
+            if let Some(divided) = &divided {
+                jobs.record_words = jobs.record_words.max(divided.record_words());
             }
             jobs.all.push(Running {
                 job: task.job,
                 name: name.into(),
                 geometry: task.needs.geometry,
                 stream_job,
-                rest,
+                divided,
                 number: named,
                 stopped: AtomicBool::new(false),
                 bytes: AtomicU64::new(0),
@@ -332,20 +333,14 @@ impl Jobs {
         let streams = self.all.iter();
         streams.filter_map(|job| job.stream_job.clone()).collect()
     }
-}
 
-/// Words of the record areas on a device where a slot leaves candidates: a chunk that has more than fit is searched again
-/// by the host.
-const CANDIDATE_WORDS: u32 = 1 << 16;
-
-/// Words of the record area that a device's part of an opcode needs.
-fn words_of_part(part: &StreamJob) -> u32 {
-    match part {
-        StreamJob::Scan(set) if set.mode() == ScanMode::All => {
-            let together = u32::try_from(2 * set.most_together()).unwrap_or(u32::MAX);
-            together.max(CANDIDATE_WORDS)
-        }
-        _ => 0,
+    /// What the kernel runs of them: the same, but of an opcode that is divided the device's part.
+    pub fn kernel_jobs(&self) -> Vec<StreamJob> {
+        let of_kernel = |job: &Running| match &job.divided {
+            Some(divided) => Some(divided.part.clone()),
+            None => job.stream_job.clone(),
+        };
+        self.all.iter().filter_map(of_kernel).collect()
     }
 }
 
@@ -359,11 +354,11 @@ fn through_cache(file: &OwnedFd) -> io::Result<Option<OwnedFd>> {
 }
 
 impl Running {
-    /// The opcode of its slots.
-    pub fn opcode(&self) -> u32 {
-        match (&self.rest, &self.stream_job) {
-            (Some(_), Some(part)) => part.opcode(),
-            _ => self.job.opcode(),
+    /// The opcode of its slots, as the kernel knows it.
+    pub fn kernel_opcode(&self) -> u32 {
+        match &self.divided {
+            Some(divided) => divided.part.opcode(),
+            None => self.job.opcode(),
         }
     }
 

@@ -8,6 +8,7 @@ mod types;
 mod walk;
 
 use super::entry::Source;
+use crate::setters::setters;
 use gristmill_ingest::object::Stores;
 use gristmill_protocol::PipelineError;
 use ignore::overrides::{Override, OverrideBuilder};
@@ -104,56 +105,30 @@ impl Tree {
         self
     }
 
-    /// Whether `.ignore` and `.rgignore` are honoured. Default: yes.
-    #[must_use]
-    pub fn ignore_dot(mut self, yes: bool) -> Self {
-        self.rule_files.dot = yes;
-        self
-    }
+    setters! {
+        /// Whether `.ignore` and `.rgignore` are honoured. Default: yes.
+        ignore_dot(yes: bool) { rule_files.dot = yes }
 
-    /// Whether git's ignore files are honoured: `.gitignore`, `.git/info/exclude`, and the one that its configuration
-    /// names. Default: yes.
-    #[must_use]
-    pub fn ignore_vcs(mut self, yes: bool) -> Self {
-        self.rule_files.vcs = yes;
-        self
-    }
+        /// Whether git's ignore files are honoured: `.gitignore`, `.git/info/exclude`, and the one that its
+        /// configuration names. Default: yes.
+        ignore_vcs(yes: bool) { rule_files.vcs = yes }
 
-    /// Whether `.git/info/exclude` is honoured, if [git's ignore files](Self::ignore_vcs) are. Default: yes.
-    #[must_use]
-    pub fn ignore_exclude(mut self, yes: bool) -> Self {
-        self.rule_files.exclude = yes;
-        self
-    }
+        /// Whether `.git/info/exclude` is honoured, if [git's ignore files](Self::ignore_vcs) are. Default: yes.
+        ignore_exclude(yes: bool) { rule_files.exclude = yes }
 
-    /// Whether the file is honoured that git's configuration names (`core.excludesFile`), if
-    /// [git's ignore files](Self::ignore_vcs) are. Default: yes.
-    #[must_use]
-    pub fn ignore_global(mut self, yes: bool) -> Self {
-        self.rule_files.global = yes;
-        self
-    }
+        /// Whether the file is honoured that git's configuration names (`core.excludesFile`), if
+        /// [git's ignore files](Self::ignore_vcs) are. Default: yes.
+        ignore_global(yes: bool) { rule_files.global = yes }
 
-    /// Whether ignore files in the directories above the one that is walked are honoured. Default: yes.
-    #[must_use]
-    pub fn ignore_parents(mut self, yes: bool) -> Self {
-        self.rule_files.parents = yes;
-        self
-    }
+        /// Whether ignore files in the directories above the one that is walked are honoured. Default: yes.
+        ignore_parents(yes: bool) { rule_files.parents = yes }
 
-    /// Whether git's ignore files are honoured only within a repository. Default: yes.
-    #[must_use]
-    pub fn require_git(mut self, yes: bool) -> Self {
-        self.rule_files.require_git = yes;
-        self
-    }
+        /// Whether git's ignore files are honoured only within a repository. Default: yes.
+        require_git(yes: bool) { rule_files.require_git = yes }
 
-    /// Whether the rules of ignore files match letters in either case, except those of files that were
-    /// [named](Self::ignore_file). Default: no.
-    #[must_use]
-    pub fn ignore_files_ignore_case(mut self, yes: bool) -> Self {
-        self.rule_files.any_case = yes;
-        self
+        /// Whether the rules of ignore files match letters in either case, except those of files that were
+        /// [named](Self::ignore_file). Default: no.
+        ignore_files_ignore_case(yes: bool) { rule_files.any_case = yes }
     }
 
     /// Adds a file with rules as in `.gitignore`, relative to the current directory. All other ignore files take
@@ -164,69 +139,37 @@ impl Tree {
         self
     }
 
-    /// Which types of files are taken. Default: files of all names.
-    #[must_use]
-    pub fn types(mut self, types: FileTypes) -> Self {
-        self.types = types;
-        self
-    }
+    setters! {
+        /// Which types of files are taken. Default: files of all names.
+        types(types: FileTypes) { types = types }
 
-    /// Whether symbolic links are followed. Default: no.
-    #[must_use]
-    pub fn follow(mut self, yes: bool) -> Self {
-        self.options.follow = yes;
-        self
-    }
+        /// Whether symbolic links are followed. Default: no.
+        follow(yes: bool) { options.follow = yes }
 
-    /// How many directories deep files may lie: with 1, only files in the directories that were named are taken, with 0
-    /// only files that were named themselves. Default: no limit.
-    #[must_use]
-    pub fn max_depth(mut self, depth: Option<usize>) -> Self {
-        self.options.max_depth = depth;
-        self
-    }
+        /// How many directories deep files may lie: with 1, only files in the directories that were named are taken,
+        /// with 0 only files that were named themselves. Default: no limit.
+        max_depth(depth: Option<usize>) { options.max_depth = depth }
 
-    /// The largest size, in bytes, of files that a walk finds; larger ones are passed over. Default: no limit.
-    #[must_use]
-    pub fn max_file_bytes(mut self, bytes: Option<u64>) -> Self {
-        self.options.max_bytes = bytes;
-        self
-    }
+        /// The largest size, in bytes, of files that a walk finds; larger ones are passed over. Default: no limit.
+        max_file_bytes(bytes: Option<u64>) { options.max_bytes = bytes }
 
-    /// Whether a walk stays on the file system of the directory that was named. Default: no.
-    #[must_use]
-    pub fn one_file_system(mut self, yes: bool) -> Self {
-        self.options.one_file_system = yes;
-        self
-    }
+        /// Whether a walk stays on the file system of the directory that was named. Default: no.
+        one_file_system(yes: bool) { options.one_file_system = yes }
 
-    /// Whether the entries of a directory come sorted by path. Default: no.
-    #[must_use]
-    pub fn sorted(mut self, yes: bool) -> Self {
-        self.options.sorted = yes;
-        self
-    }
+        /// Whether the entries of a directory come sorted by path. Default: no.
+        sorted(yes: bool) { options.sorted = yes }
 
-    /// Sorts all files, of all paths that were named, by this key, in falling order if `reverse`. All files are listed,
-    /// and their paths are in memory, before the first is read. `None`, the default, leaves them as they come.
-    #[must_use]
-    pub fn sort(mut self, key: Option<SortKey>, reverse: bool) -> Self {
-        self.sort = key.map(|key| (key, reverse));
-        self
-    }
+        /// Sorts all files, of all paths that were named, by this key, in falling order if `reverse`. All files are
+        /// listed, and their paths are in memory, before the first is read. `None`, the default, leaves them as they
+        /// come.
+        sort(key: Option<SortKey>, reverse: bool) { sort = key.map(|key| (key, reverse)) }
 
-    /// Whether a leading `./` is left out of paths, for the walk of a directory that the user did not name.
-    #[must_use]
-    pub fn strip_dot(mut self, yes: bool) -> Self {
-        self.options.strip_dot = yes;
-        self
-    }
+        /// Whether a leading `./` is left out of paths, for the walk of a directory that the user did not name.
+        strip_dot(yes: bool) { options.strip_dot = yes }
 
-    /// Whether the file that standard output goes to is listed, too, for a walk whose files are not read. Default: no.
-    #[must_use]
-    pub fn list_stdout(mut self, yes: bool) -> Self {
-        self.options.stdout_too = yes;
-        self
+        /// Whether the file that standard output goes to is listed, too, for a walk whose files are not read. Default:
+        /// no.
+        list_stdout(yes: bool) { options.stdout_too = yes }
     }
 
     /// Adds a glob, as ripgrep's `-g` does: files must match it or, with a leading `!`, must not. The last glob that

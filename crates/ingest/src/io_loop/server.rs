@@ -1,8 +1,8 @@
 //! The loop's thread: it claims requests, passes them to its reader or to other threads, and ends them.
 
+use super::done::{IoLoopStats, StoppedIo};
 use super::tables::{Checked, IoTables, Taken};
 use super::threads::{Done, FileThreads, Job};
-use super::{IoLoopStats, StoppedIo};
 use crate::engine::uring::FUSE_REASON;
 use crate::path::{Capabilities, ReadPath, ReadPathChoice};
 use crate::reader::{ChunkReader, ReadOutcome, ReadStats, ReaderConfig};

@@ -8,7 +8,7 @@
 use super::fiemap::{
     clipped, extents, is_realtime, places, FileExtent, EXTENT_LAST, EXTENT_MERGED, REFUSED,
 };
-use super::namespace::{device_name, generic_of, SECTOR_BYTES};
+use super::namespace::{device_name, generic_of, LbaRange, SECTOR_BYTES};
 use crate::error::ReadError;
 use crate::path::ReadPath;
 use std::fs::File;
@@ -24,14 +24,6 @@ const TICK: Duration = Duration::from_millis(20);
 /// `FS_IOC_GETFLAGS`, and the flag of files whose data go through the journal.
 const GETFLAGS: libc::Ioctl = 0x8008_6601;
 const JOURNAL_DATA: libc::c_long = 0x4000;
-/// A run of consecutive logical blocks of a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LbaRange {
-    /// The first.
-    pub lba: u64,
-    /// How many.
-    pub blocks: u64,
-}
 
 /// The NVMe disk on which a file lies.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! The properties of a namespace that must be known before it is read. They come from its generic character device,
 //! `/dev/ngXnY`, and from sysfs.
 
-use super::LbaRange;
 use crate::error::ReadError;
 use gristmill_protocol::PipelineError;
 use std::os::fd::RawFd;
@@ -13,6 +12,15 @@ const NVME_IOCTL_ID: libc::Ioctl = 0x4E40;
 const PAGE_BYTES: u64 = gristmill_ring::PAGE_BYTES as u64;
 /// The size of the sectors in which sysfs counts, whatever the disk's block size.
 pub(super) const SECTOR_BYTES: u64 = 512;
+
+/// A run of consecutive logical blocks of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LbaRange {
+    /// The first.
+    pub lba: u64,
+    /// How many.
+    pub blocks: u64,
+}
 
 /// A namespace: its number, its geometry and the limits of its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! state matches. Within each of the two parts, states are ordered by depth, so that the states that a search visits
 //! most lie together.
 
-use super::ScanMode;
+use super::mode::ScanMode;
 use std::collections::VecDeque;
 use std::ops::Range;
 

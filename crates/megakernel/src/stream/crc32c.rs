@@ -1,7 +1,8 @@
 //! CRC32C: the Castagnoli CRC of the chunk (RFC 3720, B.4). The results of a file's chunks can be combined to that of
 //! the file.
 
-use super::{StreamOpcode, StreamSlot};
+use super::slot::StreamSlot;
+use super::StreamOpcode;
 use gristmill_protocol::stream::CrcResults;
 use gristmill_ring::{Outcome, RecordWriter};
 

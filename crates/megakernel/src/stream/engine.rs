@@ -12,10 +12,10 @@
 //! - regexes, in a set for lines: a [`Regex`], which finds lines.
 
 use super::automaton::Table;
+use super::mode::ScanMode;
 use super::regex::Regex;
 use super::runs::Search;
 use super::sampled::Sampled;
-use super::ScanMode;
 use crate::KernelError;
 use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
 use gristmill_patterns::{Case, LineMatcher, LineSettings};

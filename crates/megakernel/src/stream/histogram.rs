@@ -1,6 +1,7 @@
 //! HISTOGRAM: counts how often each byte value occurs. The results are 256 words of the record area.
 
-use super::{StreamOpcode, StreamSlot};
+use super::slot::StreamSlot;
+use super::StreamOpcode;
 use gristmill_protocol::{fault, stream::HISTOGRAM_RECORDS};
 use gristmill_ring::{Outcome, RecordWriter};
 

@@ -1,6 +1,7 @@
 //! LINES: counts newlines.
 
-use super::{word, StreamOpcode, StreamSlot};
+use super::slot::{word, StreamSlot};
+use super::StreamOpcode;
 use gristmill_protocol::stream::LinesResults;
 use gristmill_ring::{Outcome, RecordWriter};
 

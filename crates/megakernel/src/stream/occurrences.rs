@@ -3,7 +3,7 @@
 //! Occurrences that end at the same byte are recorded together or not at all, since a request continues at a byte.
 
 use super::sampled::{Sampled, LARGEST_PIECE};
-use super::{word, StreamSlot, LOOK_BYTES};
+use super::slot::{word, StreamSlot, LOOK_BYTES};
 use aho_corasick::AhoCorasick;
 use gristmill_protocol::{fault, stream::ScanResults};
 use gristmill_ring::RecordWriter;

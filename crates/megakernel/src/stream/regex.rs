@@ -7,7 +7,9 @@
 //! A device finds the lines that hold a literal of a regex ([`Regex::on_device`]), and the host searches these
 //! ([`Regex::finish`]).
 
-use super::{word, ScanMode, ScanSet, StreamSlot, LOOK_BYTES};
+use super::mode::ScanMode;
+use super::scan::ScanSet;
+use super::slot::{word, StreamSlot, LOOK_BYTES};
 use crate::KernelError;
 use gristmill_patterns::{line_literals, LineMatcher, LineSettings, PatternError};
 use gristmill_protocol::fault;

@@ -10,7 +10,7 @@
 //! searched. Then runs become shorter, and where most lines match, bytes are searched one by one.
 
 use super::automaton::Table;
-use super::{word, Cancel, StreamSlot, LOOK_BYTES};
+use super::slot::{word, Cancel, StreamSlot, LOOK_BYTES};
 use gristmill_protocol::{fault, stream::ScanResults};
 use gristmill_ring::RecordWriter;
 

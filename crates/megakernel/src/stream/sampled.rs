@@ -3,8 +3,9 @@
 //! The filter finds occurrences in no particular order, so a text is searched in pieces, and what a piece holds is put in
 //! order before it is told.
 
+use super::mode::ScanMode;
+use super::slot::{Cancel, LOOK_BYTES};
 use super::together::{most_begun, most_ends};
-use super::{Cancel, ScanMode, LOOK_BYTES};
 use crate::KernelError;
 use gristmill_patterns::Literals;
 use gristmill_protocol::PipelineError;

@@ -8,10 +8,12 @@
 
 use super::automaton::Table;
 use super::engine::Engine;
+use super::mode::ScanMode;
 use super::regex::Regex;
 use super::runs::Search;
 use super::sampled::{Sampled, Starts};
-use super::{occurrences, together, word, StreamJob, StreamOpcode, StreamSlot, LOOK_BYTES};
+use super::slot::{word, StreamSlot, LOOK_BYTES};
+use super::{occurrences, together, StreamJob, StreamOpcode};
 use crate::KernelError;
 use gristmill_patterns::{LineMatcher, LineSettings, Literals, PatternError};
 use gristmill_protocol::stream::{self, ScanResults, StreamArgs};
@@ -30,15 +32,6 @@ pub const DEFAULT_TABLE_BYTES: usize = 128 << 20;
 
 /// The most bytes that a set's table can take: 1 GiB.
 pub const MAX_TABLE_BYTES: usize = 1 << 30;
-
-/// The kind of request for which a set is prepared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScanMode {
-    /// Find the lines that match: for `MODE_ANY`, `MODE_COUNT_LINES` and `MODE_LINES`.
-    Lines,
-    /// Find every occurrence, including overlapping ones: for `MODE_ALL`.
-    All,
-}
 
 /// A set of byte strings, or of regexes, prepared for searching.
 pub struct ScanSet {

@@ -6,7 +6,8 @@
 //! node of a subtree, so of a file whose end may be the chunk's end, there are always two subtrees to be joined, or the
 //! root itself. [`gristmill_protocol::stream`] says which parts a chunk has; `kernel/blake3.h` leaves the same on devices.
 
-use super::{StreamOpcode, StreamSlot};
+use super::slot::StreamSlot;
+use super::StreamOpcode;
 use blake3::hazmat::{max_subtree_len, ChainingValue, HasherExt};
 use blake3::Hasher;
 use gristmill_protocol::completion::RESULTS;

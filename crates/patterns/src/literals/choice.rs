@@ -1,9 +1,9 @@
 //! Which window of a pattern is looked for: the one that is expected to cost least in a text that is half ordinary
 //! (`rarity`) and half like the patterns themselves, as where a list of words is looked for in prose.
 
-use super::class::{load, mask, window_hash, Shape, MAX_STRIDE};
 use super::rarity::Rates;
 use super::store::Store;
+use super::window::{load, mask, window_hash, Shape, MAX_STRIDE};
 
 /// The most positions in a pattern at which its window may begin.
 pub(super) const PLACES: usize = 48;

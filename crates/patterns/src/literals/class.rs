@@ -16,22 +16,9 @@ use super::gate::{Around, Gate};
 use super::members::{Members, Window, MOST_WINDOWS};
 use super::probe::{self, Grams, PROBES};
 use super::store::Store;
+use super::window::{load, mask, window_hash, Shape, MAX_STRIDE};
 use crate::saved::{SetError, SetReader, SetWriter, Tag};
 use std::ops::Range;
-
-/// Lengths in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub window: usize,
-    pub gram: usize,
-}
-
-impl Shape {
-    /// The distance of the positions that are looked at.
-    pub fn stride(self) -> usize {
-        self.window - self.gram + 1
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Class {
@@ -46,39 +33,11 @@ pub(super) struct Class {
     around: Option<Around>,
 }
 
-/// Odd numbers whose products scatter: the golden ratio, and a prime of xxHash.
+/// An odd number whose products scatter: the golden ratio.
 const GRAM: u64 = 0x9E37_79B9_7F4A_7C15;
-const WINDOW: u64 = 0xC2B2_AE3D_27D4_EB4F;
 
 /// Windows that are looked up together, at least.
 const BATCH: usize = MOST_WINDOWS - MAX_STRIDE;
-
-/// The bits of the first `bytes` bytes of a little-endian word.
-pub(super) fn mask(bytes: usize) -> u64 {
-    u64::MAX >> (64 - 8 * bytes.clamp(1, 8))
-}
-
-/// A hash of a word.
-#[inline(always)]
-pub(super) fn window_hash(word: u64) -> u64 {
-    let hash = word.wrapping_mul(WINDOW);
-    // The lower half must depend on all bytes, too.
-    hash ^ (hash >> 32)
-}
-
-/// Eight bytes of `text` from `at` on, with zeros for those behind its end.
-#[inline(always)]
-pub(super) fn load(text: &[u8], at: usize) -> u64 {
-    let here = text.get(at..).unwrap_or(&[]);
-    match here.first_chunk() {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => {
-            let mut bytes = [0; 8];
-            bytes[..here.len()].copy_from_slice(here);
-            u64::from_le_bytes(bytes)
-        }
-    }
-}
 
 /// Windows of a text that passed the filter: where they begin, and their hashes.
 struct Batch {
@@ -338,6 +297,3 @@ impl Class {
         self.members.compare(store, text, starts, windows, found);
     }
 }
-
-/// The largest distance of the positions that are looked at.
-pub(super) const MAX_STRIDE: usize = 16;

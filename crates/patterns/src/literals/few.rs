@@ -1,8 +1,8 @@
 //! Few patterns, found by a packed searcher (Teddy) for a part of each.
 
-use super::class::Shape;
 use super::rarity;
 use super::store::Store;
+use super::window::Shape;
 use aho_corasick::packed;
 use std::collections::BTreeMap;
 use std::ops::Range;

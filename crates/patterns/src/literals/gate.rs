@@ -10,6 +10,7 @@
 //! Around each place that is left, the classes look for their windows as they do elsewhere.
 
 mod needles;
+mod tables;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod x86;
@@ -17,119 +18,37 @@ mod x86;
 use super::store::Store;
 use crate::saved::{FieldReader, FieldWriter, SetError};
 use crate::unit::{Level, Unit};
+use tables::{sixth, starts, Sets, Tables, BLOCK, MOST_FIRST, PLACES, ROUND};
+pub(super) use tables::{FURTHEST, ROUND_WORDS};
 
-/// The most bytes of a needle.
-pub(super) const PLACES: usize = 8;
+/// Cycles for a byte of text that is looked up, as measured.
+#[cfg(target_arch = "x86_64")]
+const LOOK_AVX512: f32 = 0.1;
+#[cfg(target_arch = "x86_64")]
+const LOOK_AVX2: f32 = 0.2;
 
-/// Bytes that one round of the vector unit looks at.
-const ROUND: usize = 256;
-
-/// Words of bits that one round tells.
-pub(super) const ROUND_WORDS: usize = ROUND / 64;
-
-/// Bytes of text that a round needs.
-const BLOCK: usize = ROUND + PLACES - 1;
-
-/// Bytes of a needle, at least, where its string has so many.
-const LEAST: usize = 3;
-
-/// The furthest that a needle begins in its string.
-pub(super) const FURTHEST: usize = 47;
-
-/// For each place in a needle, which of eight sets have a byte there: a bit for each set.
-#[derive(Clone)]
-struct Sets {
-    of_bytes: Box<[[u8; 256]; PLACES]>,
-    /// Those that have all bytes there.
-    of_all: [u8; PLACES],
-}
-
-impl Sets {
-    fn new(of_bytes: Box<[[u8; 256]; PLACES]>) -> Self {
-        let all = |sets: &[u8; 256]| sets.iter().fold(u8::MAX, |all, sets| all & sets);
-        Self {
-            of_all: of_bytes.each_ref().map(all),
-            of_bytes,
+/// Cycles for a byte of ordinary text, where a unit looks tables up and that leaves little.
+fn cycles(tables: &Tables, unit: Unit) -> Option<f32> {
+    match unit.level() {
+        Level::Portable => None,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => needles::cycles(LOOK_AVX2, |place, byte| {
+            let [below, above] = &tables.halves[place];
+            below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => {
+            needles::cycles(LOOK_AVX512, |place, byte| tables.sixths[place][sixth(byte)])
         }
     }
-
-    /// Whether the needle that begins at this place of a string is in a set.
-    fn have(&self, pattern: &[u8], at: usize) -> bool {
-        let mut left = u8::MAX;
-        for (place, (of_bytes, of_all)) in self.of_bytes.iter().zip(self.of_all).enumerate() {
-            left &= match pattern.get(at + place) {
-                Some(byte) => of_bytes[usize::from(*byte)],
-                None => of_all,
-            };
-        }
-        left != 0
-    }
-}
-
-/// Where a needle may begin in a string.
-fn starts(pattern: &[u8]) -> std::ops::RangeInclusive<usize> {
-    0..=pattern.len().saturating_sub(LEAST).min(FURTHEST)
-}
-
-/// What is looked up.
-struct Tables {
-    sets: Sets,
-    /// The sets by six bits of a byte, in which letters of either case are alike, and so are a byte and that with its
-    /// highest bit changed: a set may have bytes that no needle of it has.
-    sixths: [[u8; 64]; PLACES],
-    /// The same by the lower and the upper half of a byte, with another such mistake.
-    halves: [[[u8; 16]; 2]; PLACES],
-    /// The places that are looked at first.
-    first: usize,
-}
-
-impl Tables {
-    fn new(sets: Sets, first: usize) -> Self {
-        let mut sixths = [[0; 64]; PLACES];
-        let mut halves = [[[0; 16]; 2]; PLACES];
-        for (place, sets) in sets.of_bytes.iter().enumerate() {
-            for (byte, sets) in (0..=u8::MAX).zip(sets) {
-                sixths[place][sixth(byte)] |= sets;
-                halves[place][0][usize::from(byte & 15)] |= sets;
-                halves[place][1][usize::from(byte >> 4)] |= sets;
-            }
-        }
-        Self {
-            sets,
-            sixths,
-            halves,
-            first,
-        }
-    }
-}
-
-impl Tables {
-    /// Whether they leave little when a unit looks them up.
-    fn are_fast(&self, unit: Unit) -> bool {
-        match unit.level() {
-            Level::Portable => false,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => needles::are_rare(|place, byte| {
-                let [below, above] = &self.halves[place];
-                below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
-            }),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => needles::are_rare(|place, byte| self.sixths[place][sixth(byte)]),
-        }
-    }
-}
-
-/// The bits of a byte by which it is looked up in 64.
-fn sixth(byte: u8) -> usize {
-    usize::from((byte & 31) | (byte >> 1 & 32))
 }
 
 /// Tells where strings may stand.
 pub(super) struct Gate {
     tables: Tables,
     unit: Unit,
-    /// Whether this processor has a vector unit whose tables leave little.
-    fast: bool,
+    /// Cycles for a byte of ordinary text, where this processor has a vector unit whose tables leave little.
+    cycles: Option<f32>,
     /// The furthest that a needle begins in its string.
     furthest: usize,
 }
@@ -155,7 +74,7 @@ impl Gate {
     fn of(sets: Sets, first: usize, furthest: usize) -> Self {
         let (tables, unit) = (Tables::new(sets, first), Unit::chosen());
         Self {
-            fast: tables.are_fast(unit),
+            cycles: cycles(&tables, unit),
             tables,
             unit,
             furthest,
@@ -164,7 +83,17 @@ impl Gate {
 
     /// Whether to look for needles first is faster on this processor.
     pub fn is_fast(&self) -> bool {
-        self.fast
+        self.cycles.is_some()
+    }
+
+    /// Cycles for a byte of ordinary text, where it is fast: by estimate.
+    pub fn cycles(&self) -> Option<f32> {
+        self.cycles
+    }
+
+    /// The name of the vector unit.
+    pub fn unit(&self) -> &'static str {
+        self.unit.level().name()
     }
 
     /// Where the needle of a string begins: the first that is in a set.
@@ -248,9 +177,6 @@ impl Gate {
         Ok(Self::of(Sets::new(of_bytes), first, furthest))
     }
 }
-
-/// The most places that are looked at first.
-const MOST_FIRST: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 //! How often a filter would say yes in a text that is like the patterns themselves: a list of words is mostly looked for
 //! in prose. A few patterns are taken for such a text, and what stands in them is counted in the others.
 
-use super::class::{load, mask, window_hash, Shape};
 use super::store::Store;
+use super::window::{load, mask, window_hash, Shape};
 use std::collections::{HashMap, HashSet};
 
 /// Patterns that are taken as text.

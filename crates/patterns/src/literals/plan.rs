@@ -1,10 +1,10 @@
 //! How a set is divided into classes by length, and what is looked for in each: what is expected to cost least.
 
-use super::class::{Shape, MAX_STRIDE};
 use super::filter::Filter;
 use super::likeness::Likeness;
 use super::rarity;
 use super::store::Store;
+use super::window::{Shape, MAX_STRIDE};
 
 /// Lengths in bytes at which a class may begin.
 pub(super) const LENGTHS: [usize; 11] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20];

@@ -3,11 +3,12 @@
 //! Parts of no more than [`few::MOST`] patterns are stored as numbers, and prepared anew: by which way they are searched
 //! for depends on the processor, and a set does not. Of the other parts all tables are stored.
 
-use super::class::{Class, Shape, MAX_STRIDE};
+use super::class::Class;
 use super::few;
 use super::gate::{Around, Gate};
 use super::plan::Part;
 use super::store::Stored;
+use super::window::{Shape, MAX_STRIDE};
 use super::{Literals, Way, CASE_BITS};
 use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWriter, Tag};
 

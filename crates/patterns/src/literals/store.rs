@@ -1,6 +1,7 @@
 //! The bytes of all patterns, one after the other.
 
-use super::BuildError;
+use super::error::BuildError;
+use crate::compare::stands_at;
 use crate::saved::{Section, SetError, Table};
 use std::ops::Range;
 
@@ -131,15 +132,7 @@ impl<'a> Store<'a> {
     /// Whether the pattern whose bytes lie in `range` stands in `text` at `start`.
     #[inline]
     pub fn is_at(&self, text: &[u8], start: usize, range: Range<usize>) -> bool {
-        let pattern = &self.bytes[range];
-        let Some(here) = text.get(start..start + pattern.len()) else {
-            return false;
-        };
-        if self.fold {
-            here.eq_ignore_ascii_case(pattern)
-        } else {
-            here == pattern
-        }
+        stands_at(text, start, &self.bytes[range], self.fold)
     }
 
     pub fn bytes(&self) -> usize {

@@ -30,6 +30,12 @@ impl Backtracker {
         Some(Self { program })
     }
 
+    /// Bytes of memory that it takes at most for a regex of which there is one way to match, character by character: a short
+    /// one without repetitions and alternations, which is always told. `None` for others.
+    pub(super) fn of_sequence(hir: &Hir) -> Option<usize> {
+        Program::of_sequence(hir)
+    }
+
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -99,6 +105,9 @@ mod tests {
             r"(?s-u)(.{2,3})([\x80-\xFF]{1,2}|=)\xE9?",
             r"[a-z&&[^k]]{2,3}(?:(k)|(e){2})",
             r"(?:(a)|b){1,3}(?:c|)",
+            r"\b(?:k(ey?)?|\xE9)[ =]{0,2}\b{end-half}",
+            r"(?mR)^(?:[a-k]{1,4}|\b{start-half}s)[ ';]?$",
+            r"\b{start}[a-z]{1,3}\b{end}|(?-u:\b{start-half}[=' ]\b{end-half})|\B[a-z]",
         ];
         let seed = gristmill_testing::seed("GRISTMILL_BACKTRACK_SEED");
         let mut random = fastrand::Rng::with_seed(seed);

@@ -137,7 +137,7 @@ impl RegexSetBuilder {
         pattern: &str,
         rule: &Rule,
     ) -> Result<(), RegexSetError> {
-        if rule.compiled.size().automaton <= self.size_limit.min(COMPILED_NOW) {
+        if rule.most_memory().0 <= self.size_limit.min(COMPILED_NOW) {
             return Ok(());
         }
         let compiled = rule.compile();
@@ -150,7 +150,7 @@ impl RegexSetBuilder {
         rules: &[Rule],
         patterns: &[P],
     ) -> Result<(), RegexSetError> {
-        let all = rules.iter().map(|rule| rule.compiled.size().all);
+        let all = rules.iter().map(|rule| rule.most_memory().1);
         if all.fold(0, usize::saturating_add) <= self.total_size_limit {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use super::open::Open;
 use super::size::Size;
 use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta;
-use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::nfa::thompson::{self, WhichCaptures, NFA};
 use regex_syntax::hir::Hir;
 use std::sync::OnceLock;
 
@@ -43,9 +43,13 @@ pub(super) enum CompileError {
 }
 
 impl Compiled {
-    /// Compiles nothing yet. No automaton may take more than `limit` bytes.
-    pub fn new(meaning: Meaning, limit: usize) -> Self {
-        let size = Size::of(&meaning.hir);
+    /// Compiles nothing yet. No automaton may take more than `limit` bytes. What matches it in few steps takes at most
+    /// `steps`, if that alone is needed.
+    pub fn new(meaning: Meaning, steps: Option<usize>, limit: usize) -> Self {
+        let size = Size {
+            steps,
+            ..Size::of(&meaning.hir)
+        };
         Self {
             meaning: OnceLock::from(Some(meaning)),
             ..Self::unknown(None, size, limit)
@@ -132,6 +136,12 @@ impl Compiled {
         self.open.get_or_init(open).as_deref()
     }
 
+    /// The automaton that reads forward, for a search that is followed byte by byte. It is no larger than those of
+    /// [`regex`](Self::regex), and is not kept here: it is needed where one match is longer than a MiB.
+    pub fn forward(&self) -> Option<NFA> {
+        forward(self.hir()?, None)
+    }
+
     /// What tells whether a match can go on from a literal, if something does.
     pub fn rest(&self) -> Option<&DFA> {
         let rest = || dfa(self.rest_hir()?, self.limit);
@@ -156,7 +166,7 @@ impl Compiled {
         self.rest_at.get_or_init(rest).as_deref()
     }
 
-    /// Bytes of memory that it takes so far.
+    /// Bytes of memory that what was compiled so far takes.
     pub fn memory(&self) -> usize {
         let dfas = [self.tries.get(), self.rest.get()].into_iter();
         let dfas = dfas.flatten().flatten();
@@ -164,8 +174,7 @@ impl Compiled {
         let open = self.open.get().and_then(Option::as_ref);
         let backtrackers = [self.whole_at.get(), self.rest_at.get()].into_iter();
         let backtrackers = backtrackers.flatten().flatten();
-        size_of::<Self>()
-            + backtrackers.map(|one| one.memory()).sum::<usize>()
+        backtrackers.map(|one| one.memory()).sum::<usize>()
             + dfas.map(|dfa| dfa.memory_usage()).sum::<usize>()
             + regex.map_or(0, meta::Regex::memory_usage)
             + open.map_or(0, |open| open.memory_usage())
@@ -184,17 +193,18 @@ fn regex(hir: &Hir, limit: Option<usize>) -> Result<meta::Regex, Box<meta::Build
     regex.map_err(Box::new)
 }
 
+fn forward(hir: &Hir, limit: Option<usize>) -> Option<NFA> {
+    let config = thompson::Config::new()
+        .utf8(false)
+        .which_captures(WhichCaptures::None)
+        .nfa_size_limit(limit);
+    let mut compiler = thompson::Compiler::new();
+    compiler.configure(config).build_from_hir(hir).ok()
+}
+
 /// The DFA that tries a regex at a place, if there is one.
 fn dfa(hir: &Hir, limit: usize) -> Option<Box<DFA>> {
-    let nfa = thompson::Compiler::new()
-        .configure(
-            thompson::Config::new()
-                .utf8(false)
-                .which_captures(WhichCaptures::None)
-                .nfa_size_limit(Some(limit)),
-        )
-        .build_from_hir(hir)
-        .ok()?;
+    let nfa = forward(hir, Some(limit))?;
     let dfa = dfa::Builder::new()
         .configure(
             dfa::Config::new()

@@ -3,6 +3,7 @@
 use super::bytes::ByteSet;
 use super::required::rate;
 use super::tables::{GRAM, SETS};
+use crate::joining::join;
 
 /// Bytes that follow each other, each one of a set.
 pub(super) type Gram = [ByteSet; GRAM];
@@ -51,45 +52,18 @@ fn divided(grams: &[Gram]) -> (Vec<usize>, f64) {
             known.push((*gram, looks(gram)));
         }
     }
+    let unite = |one: &(Gram, f64), other: &(Gram, f64)| {
+        let gram = union(&one.0, &other.0);
+        (gram, looks(&gram))
+    };
     let apart =
         |one: &(Gram, f64), other: &(Gram, f64)| looks(&union(&one.0, &other.0)) - one.1 - other.1;
-    // For each the one before that is nearest.
-    let nearest = |known: &[(Gram, f64)], number: usize| {
-        let before = known[..number].iter().enumerate();
-        let before = before.map(|(other, one)| (apart(one, &known[number]), other));
-        before.min_by(|one, other| one.0.total_cmp(&other.0))
-    };
-    let mut pairs: Vec<Option<(f64, usize)>> = (0..known.len())
-        .map(|number| nearest(&known, number))
-        .collect();
-    while known.len() > SETS {
-        let best = pairs.iter().enumerate();
-        let best = best.filter_map(|(number, pair)| pair.map(|(more, one)| (more, one, number)));
-        let Some((_, one, other)) = best.min_by(|one, other| one.0.total_cmp(&other.0)) else {
-            break;
-        };
-        let gone = known.swap_remove(other);
-        pairs.swap_remove(other);
-        let gram = union(&known[one].0, &gone.0);
-        known[one] = (gram, looks(&gram));
-        let moved = known.len();
+    join(&mut known, SETS, unite, apart, |one, other, moved| {
         for set in &mut sets {
             *set = if *set == other { one } else { *set };
             *set = if *set == moved { other } else { *set };
         }
-        for number in 0..known.len() {
-            let stale =
-                pairs[number].is_some_and(|(_, of)| of == one || of == other || of == moved);
-            if stale || number == one || number == other {
-                pairs[number] = nearest(&known, number);
-            } else if number > one {
-                let more = apart(&known[one], &known[number]);
-                if pairs[number].is_none_or(|(least, _)| more < least) {
-                    pairs[number] = Some((more, one));
-                }
-            }
-        }
-    }
+    });
     (sets, known.iter().map(|(_, looks)| looks).sum())
 }
 

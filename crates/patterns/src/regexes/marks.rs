@@ -7,9 +7,9 @@
 use super::bytes::ByteSet;
 use super::required::flatten;
 use super::words::MOST_REACH;
-use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
-use regex_syntax::utf8::Utf8Sequences;
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use std::fmt;
+use std::sync::LazyLock;
 
 /// The fewest bytes of a run.
 pub(super) const SHORTEST: usize = 8;
@@ -22,9 +22,6 @@ const FURTHEST: usize = 1024;
 
 /// The same of any mark: that of a literal may begin so far before it as both are from a match's start.
 pub(super) const FURTHEST_OF_ALL: usize = 2 * FURTHEST;
-
-/// Ranges of characters up to which their bytes are told one by one.
-const FEW_RANGES: usize = 16;
 
 /// A class of bytes of which runs are looked for: one of few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +66,12 @@ impl RunClass {
 
     /// Its bytes.
     pub fn bytes(self) -> ByteSet {
+        static BYTES: LazyLock<[ByteSet; 8]> =
+            LazyLock::new(|| RunClass::ALL.map(RunClass::listed));
+        BYTES[usize::from(self.chars) + 4 * usize::from(self.wide)]
+    }
+
+    fn listed(self) -> ByteSet {
         let mut set = ByteSet::default();
         set.add_range(b'0', b'9');
         let last = if self.chars == 0 { 5 } else { 25 };
@@ -315,6 +318,9 @@ fn marks(hir: &Hir) -> Vec<Mark> {
             let lengths = parts[parts_of_run.clone()].iter();
             let lengths = lengths.filter_map(|part| part.properties().minimum_len());
             let length = lengths.fold(0_usize, usize::saturating_add);
+            if length < SHORTEST {
+                continue;
+            }
             let (nearest, Some(furthest)) = offsets[parts_of_run.start] else {
                 continue;
             };
@@ -327,9 +333,7 @@ fn marks(hir: &Hir) -> Vec<Mark> {
                 between: ByteSet::default(),
                 behind: first_bytes(&parts[from..]).filter(|behind| !behind.meets(&set)),
             };
-            if length >= SHORTEST {
-                found.extend(mark.shifted(nearest, furthest, &befores[parts_of_run.start]));
-            }
+            found.extend(mark.shifted(nearest, furthest, &befores[parts_of_run.start]));
         }
     }
     found
@@ -408,7 +412,7 @@ fn bytes(hir: &Hir) -> ByteSet {
             ranges.for_each(|range| set.add_range(range.start(), range.end()));
             set
         }
-        HirKind::Class(Class::Unicode(class)) => of_characters(class),
+        HirKind::Class(Class::Unicode(class)) => ByteSet::of_characters(class),
         HirKind::Repetition(repetition) => match repetition.max {
             Some(0) => ByteSet::default(),
             _ => bytes(&repetition.sub),
@@ -416,34 +420,6 @@ fn bytes(hir: &Hir) -> ByteSet {
         HirKind::Capture(capture) => bytes(&capture.sub),
         HirKind::Concat(subs) | HirKind::Alternation(subs) => all(subs),
     }
-}
-
-/// All bytes of these characters, or more of those that are not ASCII.
-fn of_characters(class: &ClassUnicode) -> ByteSet {
-    let mut set = ByteSet::default();
-    let few = class.ranges().len() <= FEW_RANGES;
-    for range in class.ranges() {
-        let (first, last) = (u32::from(range.start()), u32::from(range.end()));
-        if let Ok(first) = u8::try_from(first) {
-            if first < 0x80 {
-                set.add_range(
-                    first,
-                    u8::try_from(last).map_or(0x7F, |last| last.min(0x7F)),
-                );
-            }
-        }
-        if last >= 0x80 {
-            if few {
-                for sequence in Utf8Sequences::new(range.start().max('\u{80}'), range.end()) {
-                    let bytes = sequence.as_slice().iter();
-                    bytes.for_each(|range| set.add_range(range.start, range.end));
-                }
-            } else {
-                set.add_range(0x80, 0xFF);
-            }
-        }
-    }
-    set
 }
 
 /// Bytes with one of which every match of these parts begins, unless it is empty and the text ends there. `None` if a match

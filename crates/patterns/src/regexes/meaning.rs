@@ -4,6 +4,7 @@
 //! there is no meaning, so that it matches nothing; and where it requires something else, no more is derived from it, and
 //! it is searched for wherever the set says.
 
+use super::backtrack::Backtracker;
 use super::head::Head;
 use super::required::{derived, Derived, Required};
 use super::size::Size;
@@ -59,9 +60,10 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
-    pub fn new(hir: Hir, derived: Option<Derived>) -> Self {
+    /// `in_steps`: whether all of it is matched in few steps, as soon as what goes on from a literal would be.
+    pub fn new(hir: Hir, derived: Option<Derived>, in_steps: bool) -> Self {
         let (rest, head) = match derived {
-            Some(derived) => (Some(derived.rest), derived.head),
+            Some(derived) => (Some(derived.rest).filter(|_| !in_steps), derived.head),
             None => (None, None),
         };
         Self { hir, rest, head }
@@ -85,6 +87,12 @@ impl Unread {
         if size.automaton > self.size.automaton || size.all > self.size.all {
             return None;
         }
+        let in_steps = self.size.steps.is_some();
+        if in_steps
+            && Backtracker::of_sequence(&hir).is_none_or(|bytes| Some(bytes) > self.size.steps)
+        {
+            return None;
+        }
         // Where no literals are looked for, nothing goes on from one.
         let required = self.required.as_ref();
         let required = required.filter(|one| !one.literals.is_empty());
@@ -92,6 +100,6 @@ impl Unread {
             let derived = derived(&hir)?;
             (derived.required == *required).then_some(derived)
         });
-        Some(Meaning::new(hir, derived))
+        Some(Meaning::new(hir, derived, in_steps))
     }
 }

@@ -10,6 +10,7 @@ use super::gates::Gates;
 use super::groups::{self, Gated};
 use super::smart::smart_case;
 use super::{Hit, Part, RegexSet, RegexSetBuilder, RegexSetCache};
+use crate::compare::stands_at;
 use crate::unit::Unit;
 use crate::{Case, LineSettings};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,16 +86,6 @@ pub fn line_literals<P: AsRef<[u8]>>(
     Some((literals.into_iter().collect(), fold))
 }
 
-impl NearLiteral {
-    fn stands_at(&self, text: &[u8], place: usize) -> bool {
-        let here = text.get(place..place.saturating_add(self.bytes.len()));
-        here.is_some_and(|here| match self.fold {
-            true => here.eq_ignore_ascii_case(&self.bytes),
-            false => here == self.bytes,
-        })
-    }
-}
-
 impl RegexSet {
     /// The literals near which the set's regexes can be searched for.
     #[must_use]
@@ -148,7 +139,8 @@ impl RegexSet {
         let mut known = Vec::new();
         for (number, place) in places {
             let literal = near.literals.get(number as usize);
-            let literal = literal.filter(|one| place >= first && one.stands_at(text, place));
+            let literal = literal
+                .filter(|one| place >= first && stands_at(text, place, &one.bytes, one.fold));
             known.extend(literal.map(|literal| (place, number, literal)));
         }
         known.sort_unstable_by_key(|(place, number, _)| (*place, *number));

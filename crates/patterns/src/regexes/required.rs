@@ -1,5 +1,6 @@
 //! Which literals every match of a regex must contain, and how far behind its start.
 
+use super::bytes::byte_rate;
 use super::head::Head;
 use regex_syntax::hir::literal::{Extractor, Seq};
 use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
@@ -262,19 +263,6 @@ fn fold(hir: &Hir) -> Hir {
         HirKind::Capture(capture) => fold(&capture.sub),
         HirKind::Concat(subs) => Hir::concat(subs.iter().map(fold).collect()),
         HirKind::Alternation(subs) => Hir::alternation(subs.iter().map(fold).collect()),
-    }
-}
-
-/// How often a byte stands at a place of source text, about.
-pub(super) const fn byte_rate(byte: u8) -> f64 {
-    match byte {
-        b' ' | b'\n' => 0.12,
-        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,
-        b'a'..=b'z' => 0.02,
-        b'A'..=b'Z' | b'0'..=b'9' => 0.008,
-        b'_' | b'.' | b',' | b'"' | b'(' | b')' | b'/' | b'-' | b'=' | b':' | 0 => 0.015,
-        0x21..=0x7e => 0.004,
-        _ => 0.003,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One regex of a set: which way its matches are found, and which of them are certain where a text goes on.
 
+use super::backtrack::Backtracker;
 use super::compiled::{CompileError, Compiled};
 use super::endless::is_endless;
 use super::marks::Mark;
@@ -45,6 +46,13 @@ pub(super) struct Length {
     pub endless: bool,
 }
 
+impl Length {
+    /// Whether a search is confined to windows around literals.
+    pub fn is_in_window(self) -> bool {
+        self.longest.is_some_and(|longest| longest <= WINDOW)
+    }
+}
+
 /// One regex of a set.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -72,8 +80,12 @@ impl Rule {
             endless: is_endless(&hir),
         };
         let required = derived.as_ref().map(|derived| derived.required.clone());
-        let compiled = Compiled::new(Meaning::new(hir, derived), limit);
-        Self::of(required.or(alone), mark, length, compiled)
+        let required = required.or(alone);
+        let is_window = required.is_some() && length.is_in_window();
+        let steps = is_window.then(|| Backtracker::of_sequence(&hir)).flatten();
+        let meaning = Meaning::new(hir, derived, steps.is_some());
+        let compiled = Compiled::new(meaning, steps, limit);
+        Self::of(required, mark, length, compiled)
     }
 
     /// The same for a regex of a stored set, with what that says of it.
@@ -114,11 +126,29 @@ impl Rule {
         }
     }
 
+    /// What matches the regex at a place, if it needs nothing else.
+    pub fn in_steps(&self) -> Option<&Backtracker> {
+        self.compiled.size().steps?;
+        self.compiled.whole_at()
+    }
+
+    /// Bytes that one automaton takes at most, and all that the rule is compiled into.
+    pub fn most_memory(&self) -> (usize, usize) {
+        let size = self.compiled.size();
+        match size.steps {
+            Some(bytes) => (0, size_of::<Self>() + bytes),
+            None => (size.automaton, size.all),
+        }
+    }
+
     /// Compiles all that may be needed.
     ///
     /// # Errors
     /// If it takes too much memory.
     pub fn compile(&self) -> Result<(), CompileError> {
+        if self.in_steps().is_some() {
+            return Ok(());
+        }
         let is_tried = matches!(self.way, Way::Tries(_));
         self.compiled.now(self.may_be_open(), is_tried)
     }
@@ -200,6 +230,40 @@ impl Rule {
             }
             // It cannot be told.
             None => at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regexes::parsed;
+    use crate::regexes::required::derived;
+
+    fn rule(pattern: &str) -> Rule {
+        let hir = parsed(pattern);
+        let derived = derived(&hir);
+        Rule::new(hir, derived, (None, None), 10 << 20)
+    }
+
+    #[test]
+    fn sequences_need_no_automaton_and_no_more_memory_than_is_told() {
+        for (pattern, expected) in [
+            ("evil.example.com", true),
+            ("(?i)evil.example.com", true),
+            (r"\b{start-half}evil.(example).com\b{end-half}", true),
+            (r"(?m)^secret.[0-9a-f\u{E9}\u{101}-\u{120}]key$", true),
+            ("secret(?s-u:.)[^a]key", true),
+            ("evil.*com", false),
+            ("evil(?:.com|.org)", false),
+            ("a.b", false),
+            (&format!("secret{}", "..".repeat(40)), false),
+        ] {
+            let rule = rule(pattern);
+            assert_eq!(rule.in_steps().is_some(), expected, "{pattern}");
+            rule.compile().unwrap();
+            let (used, most) = (rule.memory_usage(), rule.most_memory().1);
+            assert!(used <= most, "{pattern}: {used}, and not {most}");
         }
     }
 }

@@ -3,6 +3,9 @@
 //! What it costs to find out is stored: what each regex requires and how large it is, which rules share a gate, and which
 //! literals look alike. What each regex means is read from its text when it is first needed (`meaning`). Nothing that is
 //! stored here depends on the processor.
+//!
+//! It does depend on what this version of the crate derives, and on the version of Unicode that decides what classes and
+//! either case mean. Both are stored, too; where they are others, all is found out again from the texts.
 
 use super::builder::{gated_literals, gated_rule, MOST_GATED};
 use super::bytes::ByteSet;
@@ -22,9 +25,11 @@ use super::{RegexSet, RegexSetBuilder, RegexSetError};
 use crate::saved::{FieldReader, FieldWriter, SetError, SetReader, SetWriter, Tag};
 use crate::unit::Unit;
 use crate::Literals;
+use regex_syntax::hir::{Class, Hir, HirKind};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The fewest bytes of a rule, a group of rules and a literal.
-const RULE: usize = 20;
+const RULE: usize = 21;
 const GROUP: usize = 52;
 const LITERAL: usize = 5;
 
@@ -34,10 +39,15 @@ const EVERYWHERE: [u32; 2] = [1, 2];
 impl RegexSet {
     /// Adds to a set what was prepared for its regexes, if it has some.
     pub(crate) fn save(&self, set: &mut SetWriter) {
+        self.save_from(&origin(), set);
+    }
+
+    fn save_from(&self, origin: &str, set: &mut SetWriter) {
         if self.is_empty() {
             return;
         }
         let mut fields = FieldWriter::new();
+        fields.bytes(origin.as_bytes());
         for rule in &self.rules {
             save_rule(&mut fields, rule);
         }
@@ -85,6 +95,12 @@ impl RegexSetBuilder {
         }
         let section = set.take(Tag::Regexes, 0)?;
         let mut fields = section.fields();
+        if fields.bytes()? != origin().as_bytes() {
+            for place in EVERYWHERE {
+                Literals::load(set, place)?;
+            }
+            return self.build_on(texts, unit).map_err(refused);
+        }
         let mut rules = Vec::with_capacity(texts.len().min(section.bytes().len() / RULE));
         let mut gated = 0;
         for (number, text) in texts.iter().enumerate() {
@@ -133,6 +149,7 @@ impl RegexSetBuilder {
         let size = Size {
             automaton: length(fields)?,
             all: length(fields)?,
+            steps: fields.option(length)?,
         };
         let length = Length {
             longest: fields.option(length)?,
@@ -149,7 +166,8 @@ impl RegexSetBuilder {
                 literals.min().is_none_or(|len| len >= sieve::SHORTEST)
             }
         };
-        if !possible {
+        let in_steps = size.steps.is_some();
+        if !possible || (in_steps && (required.is_none() || !length.is_in_window())) {
             return Err(fields.damaged(0, "before it, a regex that would be found by nothing"));
         }
         let unread = Unread {
@@ -215,6 +233,27 @@ impl RegexSetBuilder {
     }
 }
 
+/// What is stored depends on: the version of this crate, and what classes mean and which letters are of either case.
+fn origin() -> String {
+    let mut bytes = Vec::new();
+    for class in [
+        r"\w",
+        r"\d",
+        r"\s",
+        r"\pL",
+        r"(?i)\p{Lu}",
+        r"(?i)[k\x{17F}]",
+    ] {
+        let parsed = regex_syntax::parse(class);
+        if let Ok(HirKind::Class(Class::Unicode(class))) = parsed.map(Hir::into_kind) {
+            let ranges = class.ranges().iter();
+            let ends = ranges.flat_map(|range| [range.start(), range.end()]);
+            bytes.extend(ends.flat_map(|end| u32::from(end).to_le_bytes()));
+        }
+    }
+    format!("{} {:016x}", env!("CARGO_PKG_VERSION"), xxh3_64(&bytes))
+}
+
 /// A number of bytes.
 fn length(fields: &mut FieldReader<'_>) -> Result<usize, SetError> {
     let number = fields.u64()?;
@@ -241,6 +280,7 @@ fn save_rule(fields: &mut FieldWriter, rule: &Rule) {
     let number = |fields: &mut FieldWriter, number: usize| fields.u64(number as u64);
     number(fields, size.automaton);
     number(fields, size.all);
+    fields.option(size.steps, number);
     fields.option(rule.longest, number);
     fields.u8(u8::from(rule.endless));
     fields.option(rule.required(), |fields, required| {

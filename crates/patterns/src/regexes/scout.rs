@@ -7,6 +7,7 @@ use super::bits::fill_grams;
 use super::gates::Place;
 use super::likeness::{gram, rarest, sets, Gram};
 use super::tables::{Grams, SETS};
+use crate::compare::stands_at;
 use crate::unit::Unit;
 
 /// The most literals.
@@ -136,16 +137,12 @@ impl Literal {
     }
 
     fn stands_at(&self, text: &[u8], start: usize) -> bool {
-        let here = text.get(start..start + self.bytes.len());
         // The bytes that are rarest differ most often.
         let (wanted, known) = (self.bytes.get(self.at), text.get(start + self.at));
         if wanted.map(u8::to_ascii_lowercase) != known.map(u8::to_ascii_lowercase) {
             return false;
         }
-        here.is_some_and(|here| match self.fold {
-            true => here.eq_ignore_ascii_case(&self.bytes),
-            false => here == self.bytes,
-        })
+        stands_at(text, start, &self.bytes, self.fold)
     }
 }
 

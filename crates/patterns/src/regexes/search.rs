@@ -1,6 +1,6 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
-use super::backtrack::Told;
+use super::backtrack::{Backtracker, Told};
 use super::progress::{GoesOn, Memory, Progress, Starts, VAIN};
 use super::rule::{Rule, Way};
 use super::walk::{begins, try_at};
@@ -10,6 +10,9 @@ use regex_automata::Input;
 
 /// The steps that are tried at a place before an automaton is asked.
 const STEPS: usize = 2048;
+
+/// More steps than a regex takes that is told in few.
+const ANY_STEPS: usize = 1 << 20;
 
 /// The most places one behind the other at which steps are tried.
 const STEPPED: usize = 64;
@@ -47,6 +50,22 @@ fn each_place(
     true
 }
 
+/// The first match that begins in `from..=last` and ends at `until` or before, of a regex that is told in few steps.
+fn by_steps(
+    whole: &Backtracker,
+    text: &[u8],
+    (from, last): (usize, usize),
+    until: usize,
+) -> Option<(usize, usize)> {
+    (from..=last).find_map(|start| {
+        let mut steps = ANY_STEPS;
+        match whole.at(text, start, &mut steps) {
+            Told::Match { end, .. } if end <= until => Some((start, end)),
+            _ => None,
+        }
+    })
+}
+
 impl Rule {
     /// The first match that begins from `at` on and before `limit`.
     pub fn first(
@@ -58,6 +77,10 @@ impl Rule {
     ) -> Option<(usize, usize)> {
         if at >= limit {
             return None;
+        }
+        if let Some(whole) = self.in_steps() {
+            let last = text.len().min(limit - 1);
+            return by_steps(whole, text, (at, last), text.len());
         }
         let found = self.search(memory, text, at, text.len())?;
         (found.0 < limit).then_some(found)
@@ -359,6 +382,9 @@ impl Rule {
         from: usize,
         until: usize,
     ) -> Option<(usize, usize)> {
+        if let Some(whole) = self.in_steps() {
+            return by_steps(whole, text, (from, until), until);
+        }
         let regex = self.compiled.regex()?;
         let cache = memory.regex.get_or_insert_with(|| regex.create_cache());
         let input = Input::new(text).range(from..until);

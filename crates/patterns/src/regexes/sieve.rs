@@ -7,6 +7,7 @@ use super::bits::fill_grams;
 use super::likeness::{gram, rarest, sets, Gram};
 use super::tables::Grams;
 use super::words::{first_clear, first_set, WORD};
+use crate::compare::stands_at;
 use crate::unit::Unit;
 use std::collections::BTreeMap;
 
@@ -211,12 +212,7 @@ impl Sieve {
             let Some(start) = at.checked_sub(literal.at) else {
                 continue;
             };
-            let here = text.get(start..start + literal.bytes.len());
-            let stands = here.is_some_and(|here| match literal.fold {
-                true => here.eq_ignore_ascii_case(&literal.bytes),
-                false => here == literal.bytes,
-            });
-            if stands {
+            if stands_at(text, start, &literal.bytes, literal.fold) {
                 literal.rules.iter().for_each(|rule| found(*rule, start));
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Size {
     pub automaton: usize,
     /// Bytes of all automatons.
     pub all: usize,
+    /// Bytes of what matches it in few steps, if that alone is needed: many lists are of such regexes.
+    pub steps: Option<usize>,
 }
 
 impl Size {
@@ -30,6 +32,7 @@ impl Size {
         Self {
             automaton,
             all: automaton.saturating_mul(8).saturating_add(OTHERS),
+            steps: None,
         }
     }
 }

@@ -3,16 +3,13 @@
 use super::error::SetError;
 use super::fields::FieldReader;
 use super::memory::SetBytes;
+use super::FORMAT;
 use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The first bytes of every set. A transfer that changes line ends, or takes seven bits, changes them.
 pub const MAGIC: [u8; 8] = *b"\x89GMS\r\n\x1a\n";
-
-/// The format that is written and read. It changes with whatever gives old sets another meaning: the layout, what is
-/// hashed and how, what is derived from regexes and rules.
-pub const FORMAT: u32 = 3;
 
 /// Where the checksum of head and table is, and where the bytes begin of which it is.
 const CHECKSUM: Range<usize> = 16..32;

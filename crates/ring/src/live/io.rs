@@ -27,6 +27,7 @@
 //! Requests wait until somebody takes the queue. Once the queue is dropped, waiting and later requests fail with
 //! ECANCELED; this happens while the host reads completions or waits for them. It stops when the queue is taken again.
 
+use super::host_io::HostIo;
 use super::{DeviceRing, Shared, Submitter};
 use crate::backoff::Backoff;
 use crate::sync::{
@@ -36,25 +37,6 @@ use crate::sync::{
 use gristmill_protocol::io::{io_status, io_word, IoRequest, ECANCELED, EIO, IO_SLOT_WORDS};
 use gristmill_protocol::{opcode, slot, tails};
 use std::time::Duration;
-
-/// What the host keeps beside the queue.
-#[derive(Default)]
-pub(super) struct HostIo {
-    taken: bool,
-    ended: u32,
-    /// For each slot of the queue: the tenant of its request, if the slot that asked has already completed.
-    tenants: Vec<Option<u32>>,
-}
-
-impl HostIo {
-    pub(super) fn new(slots: u32, ended: u32) -> Self {
-        Self {
-            ended,
-            tenants: vec![None; slots as usize],
-            ..Self::default()
-        }
-    }
-}
 
 fn is_ended(status: u32) -> bool {
     matches!(status, io_status::OK | io_status::ERROR)

@@ -1,7 +1,6 @@
 //! Record batches of rows.
 
 use super::layout;
-use crate::decode::RowReader;
 use crate::escape::{escape, readable};
 use crate::schema::{Kind, Schema};
 use crate::value::Value;
@@ -9,9 +8,9 @@ use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder,
     UInt64Builder,
 };
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field as ArrowField, SchemaRef};
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 /// The most rows of a batch.
@@ -23,14 +22,21 @@ const FULL_BYTES: usize = 4 << 20;
 /// The most bytes of a value: the offsets in a column are numbers of 31 bits.
 const MOST_BYTES: usize = 1 << 30;
 
-/// A column while it grows.
+/// A column while it grows. Rows without a value wait to be added at once: there may be columns of nothing else.
 #[derive(Debug)]
-enum Column {
+struct Column {
+    values: Values,
+    nulls: usize,
+}
+
+#[derive(Debug)]
+enum Values {
     U64(UInt64Builder),
     I64(Int64Builder),
     F64(Float64Builder),
     Bool(BooleanBuilder),
-    Text(StringBuilder),
+    /// As bytes, which are looked at together.
+    Text(BinaryBuilder),
     Path(Box<PathColumn>),
     Bytes(BinaryBuilder),
     U64s(ListBuilder<UInt64Builder>),
@@ -67,14 +73,46 @@ impl PathColumn {
         }
     }
 
-    fn null(&mut self) {
+    fn nulls(&mut self, count: usize) {
         self.settle();
-        self.text.append_null();
-        self.bytes.append_null();
+        self.text.append_nulls(count);
+        self.bytes.append_nulls(count);
     }
 }
 
 impl Column {
+    fn new(kind: Kind) -> Self {
+        Self {
+            values: Values::new(kind),
+            nulls: 0,
+        }
+    }
+
+    /// Adds a value. Returns the bytes that it takes, about.
+    #[inline]
+    fn push(&mut self, value: &Value<'_>) -> io::Result<usize> {
+        if *value == Value::Null {
+            self.nulls += 1;
+            return Ok(8);
+        }
+        self.settle();
+        self.values.push(value)
+    }
+
+    #[inline]
+    fn settle(&mut self) {
+        if self.nulls > 0 {
+            self.values.nulls(std::mem::take(&mut self.nulls));
+        }
+    }
+
+    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
+        self.settle();
+        self.values.finish(arrays);
+    }
+}
+
+impl Values {
     fn new(kind: Kind) -> Self {
         let item = |kind| ArrowField::new("item", kind, false);
         match kind {
@@ -82,7 +120,7 @@ impl Column {
             Kind::I64 => Self::I64(Int64Builder::new()),
             Kind::F64 => Self::F64(Float64Builder::new()),
             Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Text => Self::Text(StringBuilder::new()),
+            Kind::Text => Self::Text(BinaryBuilder::new()),
             Kind::Path => Self::Path(Box::default()),
             Kind::Bytes => Self::Bytes(BinaryBuilder::new()),
             Kind::U64s => Self::U64s(
@@ -104,7 +142,7 @@ impl Column {
             (Self::Text(column), Value::Bytes(bytes)) => {
                 // A byte that is not UTF-8 becomes four.
                 bounded(bytes.len().saturating_mul(4))?;
-                column.append_value(readable(bytes));
+                column.append_value(bytes);
                 return Ok(bytes.len() + 4);
             }
             (Self::Path(column), Value::Bytes(bytes)) => {
@@ -131,17 +169,24 @@ impl Column {
                 column.append(true);
                 return Ok(list.0.len() + 4);
             }
-            (Self::U64(column), _) => column.append_null(),
-            (Self::I64(column), _) => column.append_null(),
-            (Self::F64(column), _) => column.append_null(),
-            (Self::Bool(column), _) => column.append_null(),
-            (Self::Text(column), _) => column.append_null(),
-            (Self::Path(column), _) => column.null(),
-            (Self::Bytes(column), _) => column.append_null(),
-            (Self::U64s(column), _) => column.append_null(),
-            (Self::Texts(column), _) => column.append_null(),
+            // A reader of rows gives no value of another kind.
+            (values, _) => values.nulls(1),
         }
         Ok(8)
+    }
+
+    fn nulls(&mut self, count: usize) {
+        match self {
+            Self::U64(column) => column.append_nulls(count),
+            Self::I64(column) => column.append_nulls(count),
+            Self::F64(column) => column.append_nulls(count),
+            Self::Bool(column) => column.append_nulls(count),
+            Self::Text(column) => column.append_nulls(count),
+            Self::Path(column) => column.nulls(count),
+            Self::Bytes(column) => column.append_nulls(count),
+            Self::U64s(column) => column.append_nulls(count),
+            Self::Texts(column) => column.append_nulls(count),
+        }
     }
 
     fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
@@ -150,7 +195,7 @@ impl Column {
             Self::I64(column) => Arc::new(column.finish()),
             Self::F64(column) => Arc::new(column.finish()),
             Self::Bool(column) => Arc::new(column.finish()),
-            Self::Text(column) => Arc::new(column.finish()),
+            Self::Text(column) => Arc::new(texts(&column.finish())),
             Self::Bytes(column) => Arc::new(column.finish()),
             Self::U64s(column) => Arc::new(column.finish()),
             Self::Texts(column) => Arc::new(column.finish()),
@@ -162,6 +207,14 @@ impl Column {
         };
         arrays.push(array);
     }
+}
+
+/// Texts for reading. Most often all of them are UTF-8.
+fn texts(bytes: &BinaryArray) -> StringArray {
+    StringArray::try_from_binary(bytes.clone()).unwrap_or_else(|_| {
+        let readable = bytes.iter().map(|bytes| bytes.map(readable));
+        readable.collect()
+    })
 }
 
 fn bounded(bytes: usize) -> io::Result<()> {
@@ -181,6 +234,8 @@ pub struct BatchBuilder {
     columns: Vec<Column>,
     rows: usize,
     bytes: usize,
+    /// The rows and bytes of values with which a batch is full.
+    full: (usize, usize),
 }
 
 impl BatchBuilder {
@@ -196,6 +251,16 @@ impl BatchBuilder {
                 .collect(),
             rows: 0,
             bytes: 0,
+            full: (MOST_ROWS, FULL_BYTES),
+        }
+    }
+
+    /// Small batches: what takes one at a time, and keeps none, finds it in the processor's caches, and new memory for the
+    /// next is that of the last.
+    pub(crate) fn small(schema: &Schema) -> Self {
+        Self {
+            full: (MOST_ROWS / 16, FULL_BYTES / 16),
+            ..Self::new(schema)
         }
     }
 
@@ -205,8 +270,8 @@ impl BatchBuilder {
         &self.schema
     }
 
-    /// Adds a row: a value for each column of the schema, as a [`RowReader`] gives them. A value of another type than its
-    /// column's counts as none.
+    /// Adds a row: a value for each column of the schema, as a [`RowReader`](crate::RowReader) gives them. A value of another
+    /// type than its column's counts as none.
     ///
     /// # Errors
     /// A value of more than 1 GiB. The batch cannot be used afterwards.
@@ -245,7 +310,7 @@ impl BatchBuilder {
     /// Whether the batch should be taken: at 65,536 rows, or 4 MiB of values.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.rows >= MOST_ROWS || self.bytes >= FULL_BYTES
+        self.rows >= self.full.0 || self.bytes >= self.full.1
     }
 
     /// Whether there is no row.
@@ -268,80 +333,10 @@ impl BatchBuilder {
     }
 }
 
-/// Record batches of rows that are read from somewhere: an iterator.
-#[derive(Debug)]
-pub struct Batches<R> {
-    input: R,
-    reader: RowReader,
-    builder: BatchBuilder,
-    /// Batches that are full.
-    ready: std::collections::VecDeque<RecordBatch>,
-    ended: bool,
-}
-
-impl<R: Read> Batches<R> {
-    /// Reads rows of this schema, as bytes of a [`RowWriter`](crate::RowWriter), from `input`.
-    #[must_use]
-    pub fn new(schema: &Schema, input: R) -> Self {
-        Self {
-            input,
-            reader: RowReader::new(schema),
-            builder: BatchBuilder::new(schema),
-            ready: std::collections::VecDeque::new(),
-            ended: false,
-        }
-    }
-
-    /// The schema of the batches.
-    #[must_use]
-    pub fn schema(&self) -> &SchemaRef {
-        self.builder.schema()
-    }
-
-    fn step(&mut self) -> io::Result<()> {
-        let mut bytes = vec![0; 64 << 10];
-        let count = match self.input.read(&mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            read => read?,
-        };
-        let (builder, ready) = (&mut self.builder, &mut self.ready);
-        let mut take = |batch| {
-            ready.push_back(batch);
-            Ok(())
-        };
-        self.reader
-            .read(&bytes[..count], |row| builder.add(row, &mut take))?;
-        if count > 0 {
-            return Ok(());
-        }
-        self.ended = true;
-        self.reader.finish()?;
-        builder.end(take)
-    }
-}
-
-impl<R: Read> Iterator for Batches<R> {
-    type Item = io::Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(batch) = self.ready.pop_front() {
-                return Some(Ok(batch));
-            }
-            if self.ended {
-                return None;
-            }
-            if let Err(error) = self.step() {
-                self.ended = true;
-                return Some(Err(error));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrow::Batches;
     use crate::{Field, RowWriter};
     use arrow_array::cast::AsArray;
     use arrow_array::types::UInt64Type;
@@ -394,6 +389,38 @@ mod tests {
             }
         }
         assert_eq!(number, 150_000);
+    }
+
+    #[test]
+    fn texts_are_readable_however_their_bytes_lie_together() {
+        let fields = [
+            Field::new("a", Kind::Text, "").nullable(),
+            Field::new("b", Kind::Text, "").nullable(),
+        ];
+        let mut rows = Vec::new();
+        // The two halves of a character, which are one where they lie side by side.
+        let texts: [&[u8]; 6] = [b"plain\\", b"\xc3", b"\xa4", "ä".as_bytes(), b"", b"x\xff"];
+        for text in texts {
+            RowWriter::row(&mut rows).bytes(text).null().end();
+            RowWriter::row(&mut rows).null().bytes(b"ascii").end();
+        }
+        let batch = Batches::new(&Schema::new("test", 1, "", fields), &*rows)
+            .next()
+            .unwrap()
+            .unwrap();
+        let found = |column: usize| -> Vec<Option<String>> {
+            let texts = batch.column(column).as_string::<i32>().iter();
+            texts.map(|text| text.map(str::to_owned)).collect()
+        };
+        let expected = texts
+            .iter()
+            .flat_map(|text| [Some(readable(text).into_owned()), None]);
+        assert_eq!(found(0), expected.collect::<Vec<_>>());
+        let ascii = || [None, Some("ascii".to_owned())];
+        assert_eq!(
+            found(1),
+            texts.iter().flat_map(|_| ascii()).collect::<Vec<_>>()
+        );
     }
 
     #[test]

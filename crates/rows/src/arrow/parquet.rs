@@ -60,10 +60,15 @@ fn properties(schema: &Schema) -> WriterProperties {
         .set_key_value_metadata(Some(metadata.collect()))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(GROUP_ROWS));
-    for field in schema.fields().iter().filter(|f| f.kind == Kind::Path) {
-        // Readers prune row groups by the least and greatest text, and need not know those of the bytes, too.
-        let bytes = ColumnPath::from(format!("{}_bytes", field.name));
-        properties = properties.set_column_statistics_enabled(bytes, EnabledStatistics::None);
+    for field in schema.fields() {
+        // Readers prune row groups and pages by the least and greatest value. Rows lie together by their paths: of other
+        // texts there are all kinds in each page, and of a path one column is enough.
+        let name = match field.kind {
+            Kind::Path => format!("{}_bytes", field.name),
+            Kind::Text | Kind::Bytes => field.name.to_string(),
+            _ => continue,
+        };
+        properties = properties.set_column_statistics_enabled(name.into(), EnabledStatistics::None);
     }
     for field in schema.fields().iter().filter(|field| field.distinct) {
         let column = ColumnPath::from(field.name.as_ref());

@@ -1,5 +1,6 @@
-//! Files of Arrow IPC and of Parquet, read.
+//! Files of Arrow IPC, read.
 
+use super::bounds::{most_of_lz4, most_of_zstd};
 use super::rows::Columns;
 use crate::error::TableError;
 use crate::schema::Schema;
@@ -8,19 +9,14 @@ use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{read_footer_length, FileDecoder};
-use arrow_ipc::{root_as_footer, root_as_message, Block, FieldNode};
+use arrow_ipc::{root_as_footer, root_as_message, Block, CompressionType, FieldNode};
 use arrow_schema::{DataType, SchemaRef};
-use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-fn names(schema: &arrow_schema::Schema) -> Vec<String> {
+pub(super) fn names(schema: &arrow_schema::Schema) -> Vec<String> {
     let fields = schema.fields().iter();
     fields.map(|field| field.name().clone()).collect()
 }
@@ -93,11 +89,10 @@ impl IpcFile {
         })?;
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, offset)?;
-        check_batch(
-            &bytes,
-            number(block.bodyLength()).unwrap_or(0),
-            &self.schema,
-        )?;
+        // Its head and its body fit, so that they are numbers.
+        let body = usize::try_from(block.bodyLength()).unwrap_or(0);
+        let (head, body) = bytes.split_at(length - body);
+        check_batch(head, body, &self.schema)?;
         Ok(Buffer::from_vec(bytes))
     }
 
@@ -118,13 +113,50 @@ impl IpcFile {
     }
 }
 
-/// Checks that the buffers of a message lie in its body, which has so many bytes, and that they have the bits that its
-/// columns need: the decoder would panic.
-fn check_batch(bytes: &[u8], body: u64, schema: &SchemaRef) -> Result<(), TableError> {
+/// The most bytes of a compressed buffer once it is decompressed.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// The bytes of a buffer of a body, once it is decompressed.
+///
+/// # Errors
+/// A reason, if it does not lie in the body, or says that it has more bytes than its compression could have made of it.
+fn length_of(
+    buffer: &arrow_ipc::Buffer,
+    body: &[u8],
+    compression: Option<CompressionType>,
+) -> Result<i64, &'static str> {
+    let within = || {
+        let offset = usize::try_from(buffer.offset()).ok()?;
+        let end = offset.checked_add(usize::try_from(buffer.length()).ok()?)?;
+        body.get(offset..end)
+    };
+    let bytes = within().ok_or("a column lies outside of its batch")?;
+    let (Some(compression), false) = (compression, bytes.is_empty()) else {
+        return Ok(buffer.length());
+    };
+    // The length stands before what is compressed; -1 says that it is not.
+    let (length, rest) = bytes.split_first_chunk().ok_or("a column has no length")?;
+    let length = i64::from_le_bytes(*length);
+    if length == -1 {
+        return Ok(buffer.length() - 8);
+    }
+    let most = match compression {
+        CompressionType::LZ4_FRAME => most_of_lz4(rest.len() as u64),
+        _ => most_of_zstd(rest.len() as u64),
+    };
+    match u64::try_from(length) {
+        Ok(bytes) if bytes <= most.min(MOST_BYTES) => Ok(length),
+        _ => Err("a column says that it has more bytes than it can have"),
+    }
+}
+
+/// Checks that the buffers of a message lie in its body, and that they have the bits that its columns need: the decoder
+/// would panic.
+fn check_batch(head: &[u8], body: &[u8], schema: &SchemaRef) -> Result<(), TableError> {
     // A length of four bytes stands before the message; in newer files a mark of four bytes before that.
-    let message = match bytes.strip_prefix(&[0xff; 4]) {
+    let message = match head.strip_prefix(&[0xff; 4]) {
         Some(rest) => rest.get(4..),
-        None => bytes.get(4..),
+        None => head.get(4..),
     };
     let message = root_as_message(message.unwrap_or_default()).map_err(TableError::damaged)?;
     let dictionary = message.header_as_dictionary_batch();
@@ -132,17 +164,15 @@ fn check_batch(bytes: &[u8], body: u64, schema: &SchemaRef) -> Result<(), TableE
         Some(dictionary) => dictionary.data(),
         None => message.header_as_record_batch(),
     };
-    let lies_within = |buffer: &arrow_ipc::Buffer| {
-        let offset = u64::try_from(buffer.offset()).ok()?;
-        let end = offset.checked_add(u64::try_from(buffer.length()).ok()?)?;
-        Some(end <= body)
-    };
     let Some(batch) = batch else { return Ok(()) };
-    let mut buffers = batch.buffers().into_iter().flatten();
-    let all_within = buffers.all(|buffer| lies_within(buffer) == Some(true));
+    let compression = batch.compression().map(|compression| compression.codec());
+    let buffers = batch.buffers().into_iter().flatten();
+    let lengths = buffers.map(|buffer| length_of(buffer, body, compression));
+    let lengths: Result<Vec<i64>, &str> = lengths.collect();
+    let lengths = lengths.map_err(TableError::damaged)?;
     let mut parts = Parts {
         nodes: &mut batch.nodes().into_iter().flatten(),
-        buffers: &mut batch.buffers().into_iter().flatten(),
+        lengths: &mut lengths.into_iter(),
     };
     let fields = schema.fields().iter();
     let whole = dictionary.is_some()
@@ -153,7 +183,7 @@ fn check_batch(bytes: &[u8], body: u64, schema: &SchemaRef) -> Result<(), TableE
                 other => Err(other),
             })
             != Err(Checked::Short);
-    match all_within && whole {
+    match whole {
         true => Ok(()),
         false => Err(TableError::damaged("a column lies outside of its batch")),
     }
@@ -171,19 +201,24 @@ enum Checked {
 /// What describes the columns of a batch, one after the other.
 struct Parts<'n, 'b> {
     nodes: &'n mut dyn Iterator<Item = &'b FieldNode>,
-    buffers: &'n mut dyn Iterator<Item = &'b arrow_ipc::Buffer>,
+    /// The bytes of its buffers.
+    lengths: &'n mut dyn Iterator<Item = i64>,
 }
 
 impl Parts<'_, '_> {
     fn check(&mut self, kind: &DataType) -> Checked {
-        let (Some(node), Some(valid)) = (self.nodes.next(), self.buffers.next()) else {
+        if *kind == DataType::Null {
+            // It has no buffers.
+            return self.nodes.next().map_or(Checked::Short, |_| Checked::Fits);
+        }
+        let (Some(node), Some(valid)) = (self.nodes.next(), self.lengths.next()) else {
             return Checked::Short;
         };
-        let bits = |buffer: &arrow_ipc::Buffer| buffer.length().saturating_mul(8);
+        let bits = |bytes: i64| bytes.saturating_mul(8);
         if node.length() < 0 || node.null_count() != 0 && bits(valid) < node.length() {
             return Checked::Short;
         }
-        let mut next = || self.buffers.next();
+        let mut next = || self.lengths.next();
         match kind {
             DataType::Boolean => match next() {
                 Some(values) if bits(values) >= node.length() => Checked::Fits,
@@ -202,88 +237,5 @@ impl Parts<'_, '_> {
             },
             _ => Checked::Unknown,
         }
-    }
-}
-
-/// A file of which no bytes are asked for that it does not have.
-struct Sized {
-    file: File,
-    length: u64,
-}
-
-impl Length for Sized {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for Sized {
-    type T = BufReader<File>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        let mut file = self.file.try_clone()?;
-        file.seek(SeekFrom::Start(start))?;
-        Ok(BufReader::new(file))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let end = start.checked_add(length as u64);
-        if end.is_none_or(|end| end > self.length) {
-            return Err(ParquetError::General(format!(
-                "{length} bytes from {start} on, where it has {}",
-                self.length
-            )));
-        }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-/// A Parquet file.
-pub(crate) struct ParquetFile {
-    file: Sized,
-    metadata: ArrowReaderMetadata,
-}
-
-impl ParquetFile {
-    pub fn open(file: File, length: u64) -> Result<(Self, Told), TableError> {
-        let file = Sized { file, length };
-        let metadata = ArrowReaderMetadata::load(&file, Default::default());
-        let metadata = metadata.map_err(TableError::damaged)?;
-        let pairs = metadata.metadata().file_metadata().key_value_metadata();
-        let pairs = pairs.into_iter().flatten();
-        let told = pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)));
-        let told = Told {
-            metadata: told.collect(),
-            columns: names(metadata.schema()),
-        };
-        Ok((Self { file, metadata }, told))
-    }
-
-    pub fn read(
-        self,
-        schema: &Schema,
-        give: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<(), TableError> {
-        for group in self.metadata.metadata().row_groups() {
-            for column in group.columns() {
-                let pages = column.data_page_offset();
-                let start = column.dictionary_page_offset().unwrap_or(pages).min(pages);
-                let length = column.compressed_size();
-                let end = start.checked_add(length).map(u64::try_from);
-                let fits = start >= 0 && length >= 0;
-                if !fits || !end.is_some_and(|end| end.is_ok_and(|end| end <= self.file.length)) {
-                    return Err(TableError::damaged("a column lies outside of the file"));
-                }
-            }
-        }
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file, self.metadata);
-        let batches = reader.with_batch_size(8192).build();
-        let mut columns = Columns::new(schema);
-        for batch in batches.map_err(TableError::damaged)? {
-            columns.give(&batch.map_err(TableError::damaged)?, give)?;
-        }
-        Ok(())
     }
 }

@@ -5,10 +5,15 @@ use crate::error::{wanted, TableError};
 use crate::escape::unescape;
 use crate::schema::{Field, Kind, Schema};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
+use arrow_array::types::{
+    ArrowPrimitiveType, Decimal128Type, Float64Type, Int16Type, Int32Type, Int64Type, Int8Type,
+    TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType, TimeUnit};
 use std::io;
+use std::sync::Arc;
 
 /// The columns of a schema in record batches.
 pub struct Columns<'s> {
@@ -29,21 +34,20 @@ impl<'s> Columns<'s> {
         give: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), TableError> {
         let fields = self.schema.fields().iter();
-        let columns = fields.map(|field| {
-            let column = column(batch, field)?;
-            Ok((field, column))
-        });
-        let columns: Vec<(&Field, ArrayRef)> = columns.collect::<Result<_, TableError>>()?;
+        let columns = fields.map(|field| Column::of(batch, field));
+        let columns: Vec<Column<'_>> = columns.collect::<Result<_, TableError>>()?;
         let mut bytes = Vec::new();
         for index in 0..batch.num_rows() {
             self.rows += 1;
             let mut row = RowWriter::row(&mut bytes);
-            for (field, column) in &columns {
-                row = value(row, column, index, field).ok_or_else(|| TableError::Value {
-                    row: self.rows,
-                    column: field.name().to_owned(),
-                    wanted: wanted(field.kind()),
-                })?;
+            for column in &columns {
+                row = column
+                    .value(row, index)
+                    .map_err(|wanted| TableError::Value {
+                        row: self.rows,
+                        column: column.field.name().to_owned(),
+                        wanted,
+                    })?;
             }
             row.end();
             if bytes.len() >= 64 << 10 {
@@ -55,33 +59,147 @@ impl<'s> Columns<'s> {
     }
 }
 
-/// The column of a field. Of a path it is the one with the bytes, if there is one.
-fn column(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, TableError> {
-    let named = |name: &str| batch.column_by_name(name);
-    let plain = named(field.name()).ok_or_else(|| TableError::damaged("a batch lacks columns"))?;
-    let bytes = match field.kind() {
-        Kind::Path => named(&format!("{}_bytes", field.name())),
-        _ => None,
+/// Values, which may be told by their numbers in a dictionary.
+struct Values {
+    values: ArrayRef,
+    /// For each row, which of the values it has.
+    keys: Option<Vec<usize>>,
+    nulls: Option<NullBuffer>,
+}
+
+impl Values {
+    fn new(column: &ArrayRef) -> Self {
+        let nulls = column.logical_nulls();
+        match column.as_any_dictionary_opt() {
+            Some(dictionary) => Self {
+                values: Arc::clone(dictionary.values()),
+                keys: Some(match dictionary.values().is_empty() {
+                    // All are null.
+                    true => Vec::new(),
+                    false => dictionary.normalized_keys(),
+                }),
+                nulls,
+            },
+            None => Self {
+                values: Arc::clone(column),
+                keys: None,
+                nulls,
+            },
+        }
+    }
+
+    /// Where the value of a row is; `None` if it has none.
+    fn place(&self, row: usize) -> Option<usize> {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return None;
+        }
+        match &self.keys {
+            Some(keys) => keys.get(row).copied(),
+            None => Some(row),
+        }
+    }
+}
+
+/// A column of a batch.
+struct Column<'s> {
+    field: &'s Field,
+    values: Values,
+    /// The bytes of a path, where there is a column of them.
+    bytes: Option<Values>,
+}
+
+impl<'s> Column<'s> {
+    fn of(batch: &RecordBatch, field: &'s Field) -> Result<Self, TableError> {
+        let plain = batch.column_by_name(field.name());
+        let plain = plain.ok_or_else(|| TableError::damaged("a batch lacks columns"))?;
+        let values = typed(
+            field.name(),
+            plain,
+            wanted(field.kind()),
+            |kind| match field.kind() {
+                Kind::U64 => is_whole(kind),
+                Kind::I64 => is_whole(kind) || is_time(kind) && field.unit == NANOSECONDS,
+                Kind::F64 => *kind == DataType::Float64,
+                Kind::Bool => *kind == DataType::Boolean,
+                Kind::Text | Kind::Path => is_text(kind),
+                Kind::Bytes => is_binary(kind),
+                Kind::U64s => item(kind).is_some_and(is_whole),
+                Kind::Texts => item(kind).is_some_and(is_text),
+            },
+        )?;
+        let name = format!("{}_bytes", field.name());
+        let bytes = match field.kind() {
+            Kind::Path => batch.column_by_name(&name),
+            _ => None,
+        };
+        let bytes = bytes.map(|column| typed(&name, column, wanted(Kind::Bytes), is_binary));
+        Ok(Self {
+            field,
+            values,
+            bytes: bytes.transpose()?,
+        })
+    }
+
+    /// Adds the value of a row.
+    ///
+    /// # Errors
+    /// What it should be, and is not.
+    fn value<'a>(&self, row: RowWriter<'a>, index: usize) -> Result<RowWriter<'a>, &'static str> {
+        let wanted = wanted(self.field.kind());
+        let Some(place) = self.values.place(index) else {
+            let none = self.field.nullable.then(|| row.null());
+            return none.ok_or(wanted);
+        };
+        let added = match &self.bytes {
+            None => value(row, &self.values.values, place, self.field.kind()),
+            Some(bytes) => {
+                let text = text(&self.values.values, place).and_then(unescape);
+                let bytes = (bytes.place(index)).and_then(|at| binary(&bytes.values, at));
+                let (text, bytes) = text.zip(bytes).ok_or(wanted)?;
+                // A program may have changed one of them.
+                if *text != *bytes {
+                    return Err("the text of path_bytes; leave one of the two columns out");
+                }
+                Some(row.bytes(bytes))
+            }
+        };
+        added.ok_or(wanted)
+    }
+}
+
+/// The values of a column, if its type, or that of its dictionary, is one of those.
+fn typed(
+    name: &str,
+    column: &ArrayRef,
+    wanted: &'static str,
+    is: impl Fn(&DataType) -> bool,
+) -> Result<Values, TableError> {
+    let kind = match column.data_type() {
+        DataType::Dictionary(_, of) => &**of,
+        kind => kind,
     };
-    let column = bytes.unwrap_or(plain);
-    let is = |kind: &DataType| match field.kind() {
-        Kind::U64 | Kind::I64 => matches!(kind, DataType::UInt64 | DataType::Int64),
-        Kind::F64 => *kind == DataType::Float64,
-        Kind::Bool => *kind == DataType::Boolean,
-        Kind::Text => is_text(kind),
-        Kind::Path => is_text(kind) || is_binary(kind),
-        Kind::Bytes => is_binary(kind),
-        Kind::U64s => item(kind).is_some_and(|item| *item == DataType::UInt64),
-        Kind::Texts => item(kind).is_some_and(is_text),
-    };
-    match is(column.data_type()) {
-        true => Ok(column.clone()),
+    // Programs have a column without values as one of no type.
+    match is(kind) || *kind == DataType::Null {
+        true => Ok(Values::new(column)),
         false => Err(TableError::Type {
-            column: field.name().to_owned(),
+            column: name.to_owned(),
             found: column.data_type().to_string(),
-            wanted: wanted(field.kind()),
+            wanted,
         }),
     }
+}
+
+/// The unit of a number that may also be told as a timestamp.
+const NANOSECONDS: &str = "nanoseconds since 1970-01-01 UTC";
+
+/// Whether it holds whole numbers alone. Programs without unsigned numbers have decimals for them.
+fn is_whole(kind: &DataType) -> bool {
+    kind.is_integer() || matches!(kind, DataType::Decimal128(_, 0))
+}
+
+/// Whether it is a point in time, of which nothing is lost: without a time zone a timestamp may be one of any.
+fn is_time(kind: &DataType) -> bool {
+    matches!(kind, DataType::Timestamp(TimeUnit::Nanosecond, Some(_)))
 }
 
 fn is_text(kind: &DataType) -> bool {
@@ -103,6 +221,28 @@ fn item(kind: &DataType) -> Option<&DataType> {
     match kind {
         DataType::List(item) | DataType::LargeList(item) => Some(item.data_type()),
         _ => None,
+    }
+}
+
+/// A whole number, whatever its type.
+fn whole(column: &ArrayRef, index: usize) -> Option<i128> {
+    fn at<T: ArrowPrimitiveType<Native: Into<i128>>>(
+        column: &ArrayRef,
+        index: usize,
+    ) -> Option<i128> {
+        Some(column.as_primitive_opt::<T>()?.value(index).into())
+    }
+    match column.data_type() {
+        DataType::UInt64 => at::<UInt64Type>(column, index),
+        DataType::Int64 => at::<Int64Type>(column, index),
+        DataType::UInt32 => at::<UInt32Type>(column, index),
+        DataType::Int32 => at::<Int32Type>(column, index),
+        DataType::UInt16 => at::<UInt16Type>(column, index),
+        DataType::Int16 => at::<Int16Type>(column, index),
+        DataType::UInt8 => at::<UInt8Type>(column, index),
+        DataType::Int8 => at::<Int8Type>(column, index),
+        DataType::Timestamp(..) => at::<TimestampNanosecondType>(column, index),
+        _ => at::<Decimal128Type>(column, index),
     }
 }
 
@@ -133,40 +273,26 @@ fn list(column: &ArrayRef, index: usize) -> Option<ArrayRef> {
     (items.null_count() == 0).then_some(items)
 }
 
-/// Adds a value; `None` if it is none of the field's kind.
+/// Adds a value; `None` if it is none of this kind.
 fn value<'a>(
     row: RowWriter<'a>,
     column: &ArrayRef,
     index: usize,
-    field: &Field,
+    kind: Kind,
 ) -> Option<RowWriter<'a>> {
-    if column.is_null(index) {
-        return field.nullable.then(|| row.null());
-    }
-    // Other programs may have no unsigned numbers.
-    let unsigned = || column.as_primitive_opt::<UInt64Type>();
-    let signed = || column.as_primitive_opt::<Int64Type>();
-    Some(match field.kind() {
-        Kind::U64 => row.u64(match unsigned() {
-            Some(column) => column.value(index),
-            None => u64::try_from(signed()?.value(index)).ok()?,
-        }),
-        Kind::I64 => row.i64(match signed() {
-            Some(column) => column.value(index),
-            None => i64::try_from(unsigned()?.value(index)).ok()?,
-        }),
+    Some(match kind {
+        Kind::U64 => row.u64(whole(column, index)?.try_into().ok()?),
+        Kind::I64 => row.i64(whole(column, index)?.try_into().ok()?),
         Kind::F64 => row.f64(column.as_primitive_opt::<Float64Type>()?.value(index)),
         Kind::Bool => row.bool(column.as_boolean_opt()?.value(index)),
         Kind::Text => row.bytes(text(column, index)?.as_bytes()),
         Kind::Bytes => row.bytes(binary(column, index)?),
-        Kind::Path => match is_binary(column.data_type()) {
-            true => row.bytes(binary(column, index)?),
-            false => row.bytes(&unescape(text(column, index)?)?),
-        },
+        Kind::Path => row.bytes(&unescape(text(column, index)?)?),
         Kind::U64s => {
             let items = list(column, index)?;
-            let numbers = items.as_primitive_opt::<UInt64Type>()?;
-            row.u64s(numbers.values().iter().copied())
+            let number = |at| u64::try_from(whole(&items, at)?).ok();
+            let numbers: Option<Vec<u64>> = (0..items.len()).map(number).collect();
+            row.u64s(numbers?.into_iter())
         }
         Kind::Texts => {
             let items = list(column, index)?;

@@ -1,6 +1,6 @@
 //! HTTP/1.1, as far as the store speaks it.
 
-use super::{Content, Fault};
+use super::content::{Content, Fault};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::TcpStream;
 use std::ops::Range;

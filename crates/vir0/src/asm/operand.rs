@@ -4,7 +4,7 @@ use super::error::{nearest, LineError};
 use super::expression::whole;
 use super::lex::{Kind, Token};
 use super::{missing, operands, Assembler};
-use crate::chunk::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::isa::{Class, Field, Instr, Op, Operand};
 use crate::program::register;
 

@@ -5,7 +5,7 @@ use super::error::LineError;
 use super::expression::whole;
 use super::lex::{Kind, Token};
 use super::{Assembler, Purpose};
-use crate::chunk::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::show::{is_text, Show, Shown, MAX_TEXT_BYTES};
 
 const FORM: &str =

@@ -1,8 +1,8 @@
 //! The rules about instructions: their fields, arrays and blocks. The same pass adds up their cost.
 
 use super::{Refusal, Rule, MAX_DEPTH, MAX_TRIPS};
-use crate::chunk::FaultKind;
 use crate::cost::{Cost, Weight, Work};
+use crate::fault_kind::FaultKind;
 use crate::isa::{Instr, Op, Operand};
 use crate::program::Program;
 

@@ -2,11 +2,20 @@
 
 use crate::decode::input::Input;
 use crate::decode::member::{early, Member, MAX_WINDOW_BYTES};
+use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, ErrorKind, Read};
 
 pub(super) fn begin(input: Input) -> io::Result<Box<dyn Member>> {
     Ok(Box::new(Rust::begin(input)?))
+}
+
+/// The decoder's error, which may be that the input has ended.
+fn ended_or(input: &Input, error: FrameDecoderError) -> io::Error {
+    match input.seen().ended() {
+        true => early(),
+        false => io::Error::other(error),
+    }
 }
 
 struct Rust {
@@ -20,7 +29,8 @@ impl Rust {
     fn begin(mut input: Input) -> io::Result<Self> {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(MAX_WINDOW_BYTES);
-        decoder.init(&mut input).map_err(io::Error::other)?;
+        let begun = decoder.init(&mut input);
+        begun.map_err(|error| ended_or(&input, error))?;
         Ok(Self {
             decoder,
             input,
@@ -55,10 +65,7 @@ impl Read for Rust {
             }
             let one = BlockDecodingStrategy::UptoBlocks(1);
             if let Err(error) = self.decoder.decode_blocks(&mut self.input, one) {
-                self.failed = Some(match self.input.seen().ended() {
-                    true => early(),
-                    false => io::Error::other(error),
-                });
+                self.failed = Some(ended_or(&self.input, error));
                 // The decoder keeps the last decoded bytes until the frame has ended. An empty last block, and a
                 // checksum that nobody compares, let it give them.
                 let last = [1, 0, 0, 0, 0, 0, 0];

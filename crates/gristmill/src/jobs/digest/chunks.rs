@@ -197,7 +197,7 @@ impl Cutter {
 }
 
 /// The gear of each byte value, as `programs/content_chunks.vasm` has it: SplitMix64 from seed 0.
-const GEARS: [u64; 256] = {
+static GEARS: [u64; 256] = {
     let mut gears = [0; 256];
     let mut state = 0_u64;
     let mut byte = 0;
@@ -212,16 +212,22 @@ const GEARS: [u64; 256] = {
     gears
 };
 
+/// The bytes that a hash is of: those before have been shifted out.
+const HASHED: usize = 64;
+
 /// The chunk that grows, cut by gear.
+///
+/// A hash is of 64 bytes, and no cut is looked for before the least size, which is more. So most bytes before that are
+/// passed over, and the hash begins anew 64 bytes before the first place where a cut may be.
 #[derive(Debug)]
 struct Gear {
     /// The bits that are zeros at a cut.
     mask: u64,
-    least: u64,
-    greatest: u64,
-    /// Of the bytes so far; each leaves it by being shifted out.
+    least: usize,
+    greatest: usize,
+    /// Of the bytes so far, from where they are hashed.
     hash: u64,
-    length: u64,
+    length: usize,
     digest: blake3::Hasher,
 }
 
@@ -229,8 +235,8 @@ impl Gear {
     fn new(chunking: Chunking) -> Self {
         Self {
             mask: u64::from(chunking.mask()) << 32,
-            least: chunking.least() as u64,
-            greatest: chunking.greatest() as u64,
+            least: chunking.least(),
+            greatest: chunking.greatest(),
             hash: 0,
             length: 0,
             digest: blake3::Hasher::new(),
@@ -238,29 +244,79 @@ impl Gear {
     }
 
     fn add(&mut self, bytes: &[u8], mut give: impl FnMut(Chunk)) {
-        let mut begin = 0;
-        for (at, byte) in bytes.iter().enumerate() {
-            self.hash = (self.hash << 1).wrapping_add(GEARS[usize::from(*byte)]);
-            let length = self.length + (at + 1 - begin) as u64;
-            let cut = self.hash & self.mask == 0 && length >= self.least;
-            if cut || length == self.greatest {
-                self.digest.update(&bytes[begin..=at]);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (taken, cut) = self.next(rest);
+            let (chunk, behind) = rest.split_at(taken);
+            self.digest.update(chunk);
+            self.length += taken;
+            rest = behind;
+            if cut {
                 give(Chunk {
-                    length,
+                    length: self.length as u64,
                     digest: self.digest.finalize().into(),
                 });
                 self.digest.reset();
-                (self.length, begin) = (0, at + 1);
+                self.length = 0;
             }
         }
-        self.digest.update(&bytes[begin..]);
-        self.length += (bytes.len() - begin) as u64;
+    }
+
+    /// How many of these bytes are of this chunk, and whether it ends with them.
+    fn next(&mut self, bytes: &[u8]) -> (usize, bool) {
+        // The first byte behind which a cut may be, and those before it that its hash is of.
+        let first = (self.least - 1).saturating_sub(self.length);
+        let first = first.min(bytes.len());
+        let hashed = (self.least - HASHED).saturating_sub(self.length);
+        for byte in &bytes[hashed.min(first)..first] {
+            self.hash = (self.hash << 1).wrapping_add(GEARS[usize::from(*byte)]);
+        }
+        let most = (self.greatest - self.length).min(bytes.len());
+        match self.find(&bytes[first..most]) {
+            Some(place) => (first + place + 1, true),
+            None => (most, self.length + most == self.greatest),
+        }
+    }
+
+    /// The first of these bytes behind which there is a cut.
+    fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut hash = self.hash;
+        let mask = self.mask;
+        let is_cut = |hash: &u64| *hash & mask == 0;
+        let (fours, rest) = bytes.as_chunks::<4>();
+        for (number, four) in fours.iter().enumerate() {
+            // Each of these hashes is of the one before the four, so that none waits for the one before it.
+            let [a, b, c, d] = four.map(|byte| GEARS[usize::from(byte)]);
+            let ab = (a << 1).wrapping_add(b);
+            let abc = (ab << 1).wrapping_add(c);
+            let hashes = [
+                (hash << 1).wrapping_add(a),
+                (hash << 2).wrapping_add(ab),
+                (hash << 3).wrapping_add(abc),
+                (hash << 4).wrapping_add((abc << 1).wrapping_add(d)),
+            ];
+            if hashes.iter().any(is_cut) {
+                let place = hashes.iter().position(is_cut)?;
+                self.hash = hashes[place];
+                return Some(4 * number + place);
+            }
+            hash = hashes[3];
+        }
+        for (number, byte) in rest.iter().enumerate() {
+            hash = (hash << 1).wrapping_add(GEARS[usize::from(*byte)]);
+            if is_cut(&hash) {
+                self.hash = hash;
+                return Some(4 * fours.len() + number);
+            }
+        }
+        self.hash = hash;
+        None
     }
 
     /// The chunk that ends with the file.
     fn last(&self) -> Option<Chunk> {
         (self.length > 0).then(|| Chunk {
-            length: self.length,
+            length: self.length as u64,
             digest: self.digest.finalize().into(),
         })
     }
@@ -382,7 +438,7 @@ mod tests {
                     (chunking, expected)
                 };
                 for (chunking, expected) in [whole(Cutting::Gear), whole(Cutting::FastCdc)] {
-                    for most in [usize::MAX, 4096, 1 << 20, 70_000] {
+                    for most in [usize::MAX, 4096, 1 << 20, 70_000, 61] {
                         let mut sizes = random.clone();
                         let size = || match most {
                             70_000 => sizes.usize(1..=most),

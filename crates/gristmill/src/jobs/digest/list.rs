@@ -8,6 +8,7 @@
 use super::algorithm::{Algorithm, Algorithms, Digest};
 use super::check::Check;
 use crate::jobs::names;
+use crate::setters::setters;
 use crate::source::{is_early, is_url, Ended, Entry, Item, LiveList, Named, Names, Source, Stores};
 use gristmill_ring::lock;
 use std::io::BufRead;
@@ -212,25 +213,15 @@ impl DigestList {
         }
     }
 
-    /// Lets the source wait until more of its reader's list has come.
-    #[must_use]
-    pub fn awaiting(mut self, list: LiveList) -> Self {
-        self.awaited = Some(list);
-        self
-    }
+    setters! {
+        /// Lets the source wait until more of its reader's list has come.
+        awaiting(list: LiveList) { awaited = Some(list) }
 
-    /// Gives a notice for each malformed line.
-    #[must_use]
-    pub fn warn(mut self, warn: bool) -> Self {
-        self.warn = warn;
-        self
-    }
+        /// Gives a notice for each malformed line.
+        warn(warn: bool) { warn = warn }
 
-    /// Passes over files that do not exist.
-    #[must_use]
-    pub fn ignore_missing(mut self, ignore: bool) -> Self {
-        self.ignore_missing = ignore;
-        self
+        /// Passes over files that do not exist.
+        ignore_missing(ignore: bool) { ignore_missing = ignore }
     }
 
     fn problem(&self, what: &str) -> Item {

@@ -13,18 +13,14 @@ const WINDOWS: [u64; 2] = [1 << 16, 1 << 20];
 /// The least bytes that are looked at before the search begins with the file instead, and the most.
 const LAST_WINDOW: RangeInclusive<u64> = 16 << 20..=1 << 30;
 
-/// The largest chunk for which what is said here of the longest match holds.
-const CHUNK: u64 = 4 << 20;
-
 /// Bytes behind the place that matches may need that begin before it, with a character for look-arounds.
 const BEHIND: u64 = MAX_HALO as u64 + 4;
 
 /// A byte up to `begin` from which on a search for these regexes finds what a search of the whole file finds. It is 0 if
 /// the bytes near `begin` do not tell.
 ///
-/// A search of the whole file finds no match of more than `longest` bytes and a chunk: where it would have to look
-/// further, it gives the regex up, and tells so. So no match that begins earlier reaches up to `begin`, whatever the bytes
-/// say.
+/// A search of the whole file finds no match of more than `longest` bytes: where there is one, it gives the regex up, and
+/// tells so. So no match that begins earlier reaches up to `begin`, whatever the bytes say.
 pub(super) fn before(
     regexes: &RegexSet,
     cache: &mut RegexSetCache,
@@ -34,8 +30,7 @@ pub(super) fn before(
 ) -> io::Result<u64> {
     let mut from = begin;
     let mut left: Vec<usize> = (0..regexes.len()).collect();
-    let reach = longest.saturating_add(CHUNK);
-    let last = (reach.saturating_mul(2)).clamp(*LAST_WINDOW.start(), *LAST_WINDOW.end());
+    let last = (longest.saturating_mul(2)).clamp(*LAST_WINDOW.start(), *LAST_WINDOW.end());
     for window in WINDOWS.into_iter().chain([last]) {
         if left.is_empty() {
             return Ok(from);
@@ -52,7 +47,7 @@ pub(super) fn before(
         left.retain(|&number| {
             let border = regexes.border(cache, number, &text, at, all || enough);
             let border = border.map(|border| border as u64);
-            match border.filter(|border| all || !enough || *border >= reach) {
+            match border.filter(|border| all || !enough || *border >= longest) {
                 Some(border) => {
                     from = from.min(low + border);
                     false

@@ -10,6 +10,7 @@ use super::plan::{Plan, SweepReport};
 use super::rows::OccurrenceRows;
 use super::set::SweepSet;
 use crate::jobs::MAX_HALO;
+use crate::setters::setters;
 use gristmill_patterns::{
     smart_case, Boundary, Case, LineSettings, PatternError, PatternSet, PatternSetBuilder,
     PatternSetError, PlainStrings,
@@ -213,64 +214,34 @@ impl SweepJobBuilder {
         self
     }
 
-    /// What is reported of each file. Default: its matches.
-    #[must_use]
-    pub fn report(mut self, report: SweepReport) -> Self {
-        self.report = report;
-        self
-    }
+    setters! {
+        /// What is reported of each file. Default: its matches.
+        report(report: SweepReport) { report = report }
 
-    /// Whether rows begin with the file's path. Default: no.
-    #[must_use]
-    pub fn with_path(mut self, yes: bool) -> Self {
-        self.rows.path = yes;
-        self
-    }
+        /// Whether rows begin with the file's path. Default: no.
+        with_path(yes: bool) { rows.path = yes }
 
-    /// Whether rows have ANSI colours. Default: no.
-    #[must_use]
-    pub fn color(mut self, yes: bool) -> Self {
-        self.rows.color = yes;
-        self
-    }
+        /// Whether rows have ANSI colours. Default: no.
+        color(yes: bool) { rows.color = yes }
 
-    /// Whether paths end with a NUL instead of `:` or a newline. Default: no.
-    #[must_use]
-    pub fn null(mut self, yes: bool) -> Self {
-        self.rows.null = yes;
-        self
-    }
+        /// Whether paths end with a NUL instead of `:` or a newline. Default: no.
+        null(yes: bool) { rows.null = yes }
 
-    /// Whether matches are JSON Lines: records of type `occurrence` with `path`, `absolute_offset`, `length`,
-    /// `pattern_index` and `pattern`, the pattern's name. Default: no.
-    #[must_use]
-    pub fn json(mut self, yes: bool) -> Self {
-        self.rows.json = yes;
-        self
-    }
+        /// Whether matches are JSON Lines: records of type `occurrence` with `path`, `absolute_offset`, `length`,
+        /// `pattern_index` and `pattern`, the pattern's name. Default: no.
+        json(yes: bool) { rows.json = yes }
 
-    /// Whether rows are those of a table with the columns of [`occurrence_schema`](super::occurrence_schema), as
-    /// [`RowWriter`](gristmill_rows::RowWriter) writes them; only matches can be. Default: no.
-    #[must_use]
-    pub fn table(mut self, yes: bool) -> Self {
-        self.rows.table = yes;
-        self
-    }
+        /// Whether rows are those of a table with the columns of [`occurrence_schema`](super::occurrence_schema), as
+        /// [`RowWriter`](gristmill_rows::RowWriter) writes them; only matches can be. Default: no.
+        table(yes: bool) { rows.table = yes }
 
-    /// Shows the bytes of each match and this many of the file before and behind it, at most 4,096: in a table, and in JSON
-    /// as `before`, `match` and `after`. Default: not at all.
-    #[must_use]
-    pub fn context_bytes(mut self, bytes: Option<u64>) -> Self {
-        self.context = bytes;
-        self
-    }
+        /// Shows the bytes of each match and this many of the file before and behind it, at most 4,096: in a table, and
+        /// in JSON as `before`, `match` and `after`. Default: not at all.
+        context_bytes(bytes: Option<u64>) { context = bytes }
 
-    /// The longest match of a regex, in bytes, that is found wherever it lies. Where a longer one might begin, an error
-    /// tells so, and the regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
-    #[must_use]
-    pub fn max_match(mut self, bytes: u64) -> Self {
-        self.max_match = bytes;
-        self
+        /// The longest match of a regex, in bytes, that is found. Where a longer one begins, an error tells so, and the
+        /// regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
+        max_match(bytes: u64) { max_match = bytes }
     }
 
     /// The most memory that one compiled regex may take, in bytes. Default: 100 MiB.
@@ -288,26 +259,17 @@ impl SweepJobBuilder {
         self
     }
 
-    /// Whether [`SweepJob::totals`] are counted; they need every match. Default: no.
-    #[must_use]
-    pub fn totals(mut self, yes: bool) -> Self {
-        self.totals = yes;
-        self
-    }
+    setters! {
+        /// Whether [`SweepJob::totals`] are counted; they need every match. Default: no.
+        totals(yes: bool) { totals = yes }
 
-    /// Finds what rules find: they take the place of the patterns, and their rows that of the matches'. Default: no rules.
-    #[must_use]
-    pub fn findings(mut self, findings: Arc<Findings>) -> Self {
-        self.findings = Some(findings);
-        self
-    }
+        /// Finds what rules find: they take the place of the patterns, and their rows that of the matches'. Default: no
+        /// rules.
+        findings(findings: Arc<Findings>) { findings = Some(findings) }
 
-    /// Searches for what a set holds that was compiled before: it takes the place of the patterns. Of a set of rules
-    /// [`findings`](Self::findings) must be given, too, which judge them. Default: no set.
-    #[must_use]
-    pub fn set(mut self, set: SweepSet) -> Self {
-        self.compiled = Some(set);
-        self
+        /// Searches for what a set holds that was compiled before: it takes the place of the patterns. Of a set of
+        /// rules [`findings`](Self::findings) must be given, too, which judge them. Default: no set.
+        set(set: SweepSet) { compiled = Some(set) }
     }
 
     /// Prepares what is searched for, without the other settings.

@@ -21,7 +21,7 @@ impl std::fmt::Display for SweepError {
         let (path, offset, max) = (self.path.display(), self.offset, self.max_match);
         write!(
             f,
-            "{path}: offset {offset}: `{}` is not searched for from here on, as a match that begins here may be longer than \
+            "{path}: offset {offset}: `{}` is not searched for from here on, as a match that begins here is longer than \
              {max} bytes; allow longer matches, or bound the regex",
             self.pattern
         )

@@ -1,6 +1,6 @@
 //! One file: its chunks in order, and the matches in them.
 
-use super::chains::{Chains, Searching};
+use super::chains::{Chains, GivenUp, Searching};
 use super::context::{Bytes, Context};
 use super::error::SweepError;
 use super::judged::Judged;
@@ -12,7 +12,7 @@ use super::rows::Occurrence;
 use crate::jobs::scan::ScanTotals;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, FilePart};
-use gristmill_patterns::RegexSetCache;
+use gristmill_patterns::{RegexSetCache, StreamSearch, StreamState};
 use gristmill_protocol::opcode::RESULT_VALUE;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl FileSweep {
         Self {
             entry: Arc::clone(entry),
             part: entry.part.unwrap_or_default(),
-            chains: Chains::default(),
+            chains: Chains::new(0, plan.max_match),
             kept: Kept::default(),
             order: Order::default(),
             end: 0,
@@ -63,7 +63,7 @@ impl FileSweep {
     /// Takes the next part of the next chunk. Returns whether the file is answered.
     pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
         if self.end == 0 && chunk.offset > 0 {
-            self.begin_at(chunk.offset);
+            self.begin_at(plan, chunk.offset);
         }
         if plan.decides_only() && self.entry.part.is_none() && chunk.results[RESULT_VALUE] > 0 {
             // A regex that matches in a chunk matches in the file, if perhaps elsewhere.
@@ -98,15 +98,18 @@ impl FileSweep {
         }
         let waits = self.context.as_ref().is_some_and(Context::waits);
         let first = self.order.first_start().unwrap_or(known).min(known);
-        (plan.decides_only() && self.count > 0) || (self.part.is_before(first) && !waits)
+        let watched = self.chains.watched(self.part.begin);
+        let is_open = watched.is_some_and(|start| self.part.has(start));
+        (plan.decides_only() && self.count > 0)
+            || (self.part.is_before(first) && !waits && !is_open)
     }
 
     /// The first chunk of a part begins at `offset`.
-    fn begin_at(&mut self, offset: u64) {
+    fn begin_at(&mut self, plan: &Plan, offset: u64) {
         self.end = offset;
         self.kept = Kept::at(offset);
         // What the bytes before the chunk are is known from here on.
-        self.chains = Chains::from(offset + LOOK);
+        self.chains = Chains::new(offset + LOOK, plan.max_match);
         if let Some(context) = &mut self.context {
             context.begin_at(offset);
         }
@@ -129,8 +132,15 @@ impl FileSweep {
                 order: &mut self.order,
             };
             self.chains
-                .chunk(chunk.offset..self.end, told, plan.max_match, &mut searching)
+                .chunk(chunk.offset..self.end, told, &mut searching)
         });
+        let needed = self.chains.known(self.end).saturating_sub(LOOK);
+        text.keep(needed, self.end);
+        self.give_up(plan, given_up);
+    }
+
+    /// Tells which regexes are no longer searched for.
+    fn give_up(&self, plan: &Plan, given_up: Vec<GivenUp>) {
         for one in given_up.into_iter().filter(|one| self.part.has(one.from)) {
             let name = plan.name(plan.regex(one.index));
             plan.error(SweepError {
@@ -140,8 +150,6 @@ impl FileSweep {
                 max_match: plan.max_match,
             });
         }
-        let needed = self.chains.known(self.end).saturating_sub(LOOK);
-        text.keep(needed, self.end);
     }
 
     /// Writes the rows of the matches that end before `horizon`.
@@ -213,7 +221,7 @@ impl FileSweep {
 
     /// Finds the matches that only the end of the file decides.
     fn end_of_file(&mut self, plan: &Plan) {
-        plan.patterns.with_cache(|cache| {
+        let given_up = plan.patterns.with_cache(|cache| {
             if self.end == 0 {
                 // An empty file has no chunk.
                 plan.patterns.set.regexes().find(cache, b"", |index, _, _| {
@@ -224,7 +232,7 @@ impl FileSweep {
                         end: 0,
                     });
                 });
-                return;
+                return Vec::new();
             }
             let mut text = Text {
                 kept: &mut self.kept,
@@ -236,8 +244,9 @@ impl FileSweep {
                 text: &mut text,
                 order: &mut self.order,
             };
-            self.chains.end(self.end, &mut searching);
+            self.chains.end(self.end, &mut searching)
         });
+        self.give_up(plan, given_up);
     }
 }
 
@@ -333,5 +342,28 @@ impl Searching for Search<'_, '_> {
             start,
             end,
         });
+    }
+
+    fn stream(
+        &mut self,
+        index: u32,
+        at: u64,
+        before: Option<u64>,
+        most: u64,
+    ) -> Option<StreamSearch> {
+        let regexes = self.plan.patterns.set.regexes();
+        regexes.stream(index as usize, at, before, most)
+    }
+
+    fn read(&mut self, index: u32, stream: &mut StreamSearch, ends: bool) -> StreamState {
+        let kept = self.text.whole();
+        let pattern = self.plan.regex(index);
+        stream.read(kept.bytes(), kept.start(), ends, |start, end| {
+            self.order.add(Match {
+                pattern,
+                start,
+                end,
+            });
+        })
     }
 }

@@ -27,6 +27,7 @@ pub use sarif::{tail as sarif_tail, Notice, SarifWriter};
 pub use table::finding_schema;
 
 use crate::jobs::Flow;
+use crate::setters::setters;
 use finding::{without_dot, Found, Shown};
 use gristmill_ring::lock;
 use gristmill_rules::{Matched, PathRules, RuleSet};
@@ -166,33 +167,19 @@ impl Findings {
         self
     }
 
-    /// Writes this of findings. Counts and paths are text, whatever the format.
-    #[must_use]
-    pub fn report(mut self, report: FindingsReport) -> Self {
-        self.report = report;
-        self
-    }
+    setters! {
+        /// Writes this of findings. Counts and paths are text, whatever the format.
+        report(report: FindingsReport) { report = report }
 
-    /// Whether secrets are shown whole.
-    #[must_use]
-    pub fn show_secrets(mut self, yes: bool) -> Self {
-        self.style.show_secrets = yes;
-        self
-    }
+        /// Whether secrets are shown whole.
+        show_secrets(yes: bool) { style.show_secrets = yes }
 
-    /// Whether text has colours.
-    #[must_use]
-    pub fn color(mut self, yes: bool) -> Self {
-        self.style.color = yes;
-        self
-    }
+        /// Whether text has colours.
+        color(yes: bool) { style.color = yes }
 
-    /// Whether paths in text end with a NUL, and are written as they are. Otherwise control characters in them are
-    /// escaped.
-    #[must_use]
-    pub fn null(mut self, yes: bool) -> Self {
-        self.style.null = yes;
-        self
+        /// Whether paths in text end with a NUL, and are written as they are. Otherwise control characters in them are
+        /// escaped.
+        null(yes: bool) { style.null = yes }
     }
 
     /// The rules.

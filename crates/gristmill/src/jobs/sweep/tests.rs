@@ -1,5 +1,6 @@
 //! A sweep finds in files, however they are cut, what a search for each pattern alone finds.
 
+mod limits;
 mod parts;
 
 use super::{Boundary, SweepJob, SweepJobBuilder, SweepReport};

@@ -12,9 +12,8 @@
 mod devices;
 mod memory;
 
-use super::driver::{
-    failed, next_device_number, Capacity, DeviceMemory, Driver, Found, Launch, Purpose,
-};
+use super::driver::{failed, next_device_number, Capacity, DeviceMemory, Driver, Launch, Purpose};
+use super::info::Found;
 use super::layout::state::MAX_WORKERS;
 use super::DeviceBackend;
 use crate::KernelError;

@@ -3,33 +3,10 @@
 //! An implementation of [`Driver`] only makes the API's calls. [`DeviceBackend`](super::DeviceBackend), which is
 //! generic over it, does everything else once for all APIs.
 
+use super::info::Found;
 use crate::KernelError;
 use gristmill_ring::{HostVisible, PAGE_BYTES};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Describes a device and its abilities.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// The name of the back end that drives it.
-    pub backend: &'static str,
-    /// The device's name, as the driver reports it.
-    pub name: String,
-    /// The driver's name and version.
-    pub driver: String,
-    /// The device's resources: compute units, memory, lanes.
-    pub details: String,
-}
-
-/// A device that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The device's description.
-    pub info: DeviceInfo,
-    /// Whether the device is a GPU.
-    pub gpu: bool,
-    /// The reason why the device cannot run the kernel; `None` if it can.
-    pub refused: Option<String>,
-}
 
 /// Chooses the device to use: the one with the wanted number, or without a number the first that can run the kernel,
 /// GPUs first.
@@ -213,7 +190,8 @@ pub fn missing<D: Driver>(why: impl Into<String>) -> KernelError {
 
 #[cfg(test)]
 mod tests {
-    use super::{choose, DeviceInfo, Found};
+    use super::choose;
+    use crate::backend::device::info::{DeviceInfo, Found};
 
     fn found(gpu: bool, refused: Option<&str>) -> Found {
         Found {

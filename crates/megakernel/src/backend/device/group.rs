@@ -5,44 +5,17 @@
 
 use super::driver::{Driver, Launch};
 use super::host::Host;
-use super::watchdog::WATCH;
+use super::launch_group::LaunchGroup;
+use super::vigil::WATCH;
 use crate::backend::{Feed, FeederFactory};
 use gristmill_protocol::tails;
 use gristmill_ring::Backoff;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a launch group waits after it has left the kernel without completing anything.
 const GROUP_BACKOFF: Backoff = Backoff::new(Duration::from_micros(100), Duration::from_millis(2));
-
-/// The groups of lanes that one launch runs.
-pub(super) struct LaunchGroup {
-    /// The number of the first worker.
-    pub first: u32,
-    /// The number of workers.
-    pub workers: u32,
-    pub launches: AtomicU32,
-    /// Whether the kernel is currently launched.
-    pub inside: AtomicBool,
-}
-
-impl LaunchGroup {
-    /// Makes one launch group for each number of workers.
-    pub fn of(workers: &[u32]) -> Vec<Self> {
-        let mut first = 0;
-        let group = |workers: &u32| {
-            first += workers;
-            Self {
-                first: first - workers,
-                workers: *workers,
-                launches: AtomicU32::new(0),
-                inside: AtomicBool::new(false),
-            }
-        };
-        workers.iter().map(group).collect()
-    }
-}
 
 impl<D: Driver> Host<D> {
     /// The thread of a launch group: it launches again and again while there is work.

@@ -3,8 +3,8 @@
 use super::driver::Driver;
 use super::job;
 use super::layout::{directory, launch as parameter, worker};
+use super::loaded::Device;
 use super::tables::IMAGE_ALIGN;
-use super::Device;
 use crate::backend::KernelConfig;
 use crate::KernelError;
 use crate::StreamJob;

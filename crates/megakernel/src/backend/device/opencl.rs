@@ -9,9 +9,8 @@
 mod devices;
 mod memory;
 
-use super::driver::{
-    failed, next_device_number, Capacity, DeviceMemory, Driver, Found, Launch, Purpose,
-};
+use super::driver::{failed, next_device_number, Capacity, DeviceMemory, Driver, Launch, Purpose};
+use super::info::Found;
 use super::{DeviceBackend, LOCAL_BYTES, SOURCE};
 use crate::KernelError;
 use gristmill_ring::HostVisible;

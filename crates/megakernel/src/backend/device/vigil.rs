@@ -16,6 +16,22 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// How long a device that has begun to run may be silent before it is considered lost. Workers give signs of life
+/// between slots, and within programs and searches as they work; other stream opcodes are silent for as long as their
+/// chunk takes.
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
+
+/// The number of bytes that even the slowest stream opcode reads in a second.
+const SLOWEST_BYTES: u64 = 32 << 20;
+
+/// How often the watchdog looks.
+pub(super) const WATCH: Duration = Duration::from_millis(100);
+
+/// How long a launch group that has begun to run may be silent before it is considered lost, with chunks of this size.
+pub(super) fn patience(chunk_bytes: u64) -> Duration {
+    SILENCE + Duration::from_millis(1000 * chunk_bytes / SLOWEST_BYTES)
+}
+
 /// What Linux reports about a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Thread {

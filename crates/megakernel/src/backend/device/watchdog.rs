@@ -8,30 +8,14 @@
 
 use super::driver::Driver;
 use super::host::Host;
-use super::vigil::{Clock, Silence};
+use super::vigil::{Clock, Silence, WATCH};
 use crate::KernelError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long a device that has begun to run may be silent before it is considered lost. Workers give signs of life
-/// between slots, and within programs and searches as they work; other stream opcodes are silent for as long as their
-/// chunk takes.
-pub(super) const SILENCE: Duration = Duration::from_secs(1);
-
-/// The number of bytes that even the slowest stream opcode reads in a second.
-const SLOWEST_BYTES: u64 = 32 << 20;
-
 /// The same limit before the very first sign of life. It is longer because a device that other processes use too may
 /// start late.
 const FIRST_SILENCE: Duration = Duration::from_secs(5);
-
-/// How often the watchdog looks.
-pub(super) const WATCH: Duration = Duration::from_millis(100);
-
-/// How long a launch group that has begun to run may be silent before it is considered lost, with chunks of this size.
-pub(super) fn patience(chunk_bytes: u64) -> Duration {
-    SILENCE + Duration::from_millis(1000 * chunk_bytes / SLOWEST_BYTES)
-}
 
 impl<D: Driver> Host<D> {
     /// The thread of the watchdog.

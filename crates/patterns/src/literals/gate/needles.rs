@@ -6,7 +6,8 @@
 
 use super::super::rarity::{Chosen, Kinds, Rates};
 use super::super::store::Store;
-use super::{starts, Sets, FURTHEST, LEAST, MOST_FIRST, PLACES};
+use super::tables::{starts, Sets, FURTHEST, LEAST, MOST_FIRST, PLACES};
+use crate::joining::join;
 use std::collections::HashMap;
 
 /// Cycles for a place of text that the tables leave which are looked up first, and for one that all leave.
@@ -16,7 +17,8 @@ const LEFT_ALL: f32 = 80.0;
 /// The most cycles for a position of ordinary text that both may take.
 const MOST_COST: f32 = 0.4;
 
-/// The same of what a vector unit leaves, whose tables have more bytes than the needles.
+/// The same of what a vector unit leaves, whose tables have more bytes than the needles: with more, looking them up is not
+/// worth it.
 const MOST_LOOKED_UP: f32 = 0.1;
 
 /// Sets of needles, a bit of a byte for each.
@@ -92,9 +94,9 @@ fn cost(kinds: &Kinds, needle: &Needle) -> f32 {
     LEFT_FIRST * kinds.rate(&needle[..MOST_FIRST]) + LEFT_ALL * kinds.rate(needle)
 }
 
-/// Whether sets leave so little of ordinary text that looking them up is worth it. `sets` tells which sets have a byte at
-/// a place.
-pub(super) fn are_rare(sets: impl Fn(usize, u8) -> u8) -> bool {
+/// Cycles for a position of ordinary text, of which looking sets up takes `look`, and the rest is due to what they leave;
+/// `None` where that is too much. `sets` tells which sets have a byte at a place.
+pub(super) fn cycles(look: f32, sets: impl Fn(usize, u8) -> u8) -> Option<f32> {
     let kinds = Kinds::new();
     let costs = (0..MOST_SETS).map(|number| {
         let mut needle = Needle::default();
@@ -104,7 +106,8 @@ pub(super) fn are_rare(sets: impl Fn(usize, u8) -> u8) -> bool {
         }
         cost(&kinds, &needle)
     });
-    costs.sum::<f32>() <= MOST_LOOKED_UP
+    let left = costs.sum::<f32>();
+    (left <= MOST_LOOKED_UP).then_some(look + left)
 }
 
 impl Chooser<'_> {
@@ -270,44 +273,12 @@ impl Chooser<'_> {
             .into_iter()
             .map(|needle| (needle, self.cost(&needle)))
             .collect();
-        let more = |one: &Costly, other: &Costly| {
-            self.cost(&self.united(&one.0, &other.0)) - one.1 - other.1
+        let unite = |one: &Costly, other: &Costly| {
+            let needle = self.united(&one.0, &other.0);
+            (needle, self.cost(&needle))
         };
-        // For each one the one before with which it becomes least more frequent.
-        let nearest = |sets: &[Costly], number: usize| {
-            let before = sets[..number].iter().enumerate();
-            let before = before.map(|(other, one)| (more(one, &sets[number]), other));
-            before.min_by(|one, other| one.0.total_cmp(&other.0))
-        };
-        let mut pairs: Vec<Option<(f32, usize)>> = (0..sets.len())
-            .map(|number| nearest(&sets, number))
-            .collect();
-        while sets.len() > MOST_SETS {
-            let best = (0..)
-                .zip(&pairs)
-                .filter_map(|(number, pair)| pair.map(|pair| (pair, number)));
-            let Some(((_, one), other)) = best.min_by(|one, other| one.0 .0.total_cmp(&other.0 .0))
-            else {
-                break;
-            };
-            let (gone, _) = sets.swap_remove(other);
-            pairs.swap_remove(other);
-            let needle = self.united(&sets[one].0, &gone);
-            sets[one] = (needle, self.cost(&needle));
-            for number in 0..sets.len() {
-                let stale = [one, other, sets.len()];
-                if stale.contains(&number)
-                    || pairs[number].is_some_and(|pair| stale.contains(&pair.1))
-                {
-                    pairs[number] = nearest(&sets, number);
-                } else if number > one {
-                    let more = more(&sets[one], &sets[number]);
-                    if pairs[number].is_none_or(|pair| more < pair.0) {
-                        pairs[number] = Some((more, one));
-                    }
-                }
-            }
-        }
+        let more = |one: &Costly, other: &Costly| f64::from(unite(one, other).1 - one.1 - other.1);
+        join(&mut sets, MOST_SETS, unite, more, |_, _, _| {});
         sets
     }
 

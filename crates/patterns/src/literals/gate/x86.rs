@@ -1,6 +1,6 @@
 //! The vector units of x86-64: eight tables, looked up for 256 places of a text.
 
-use super::{Tables, BLOCK, PLACES, ROUND, ROUND_WORDS};
+use super::tables::{Tables, BLOCK, PLACES, ROUND, ROUND_WORDS};
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
     _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,

@@ -7,6 +7,10 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 /// The most nodes of one regex.
 const MOST_NODES: usize = 1024;
 
+/// The most nodes of a sequence. It is tried wherever its literal stands, which in a text that was made to be slow may be
+/// everywhere: then each place takes so many steps.
+const MOST_OF_SEQUENCE: usize = 64;
+
 /// A repetition of what is no class is written out if there are no more of it.
 const MOST_COPIES: u32 = 8;
 
@@ -73,7 +77,17 @@ impl Program {
         };
         one.push(Kind::Match)?;
         one.start = one.part(hir, END)?;
+        one.nodes.shrink_to_fit();
+        one.sets.shrink_to_fit();
         Some(one)
+    }
+
+    /// Bytes of memory that a regex takes at most that is a short sequence: literals, classes and look-arounds, one behind
+    /// the other. `None` for others.
+    pub fn of_sequence(hir: &Hir) -> Option<usize> {
+        let mut nodes = 1;
+        let parts = of_sequence(hir, &mut nodes)?;
+        (nodes <= MOST_OF_SEQUENCE).then_some(size_of::<Self>() + nodes * size_of::<Node>() + parts)
     }
 
     /// Bytes of memory that it takes.
@@ -94,18 +108,7 @@ impl Program {
             HirKind::Empty => Some(next),
             HirKind::Literal(literal) => self.push(Kind::Literal(literal.0.clone(), next)),
             HirKind::Class(class) => self.class(class, (1, 1, true), next),
-            HirKind::Look(look) => {
-                let known = [
-                    Look::Start,
-                    Look::End,
-                    Look::StartLF,
-                    Look::EndLF,
-                    Look::WordAscii,
-                    Look::WordAsciiNegate,
-                ];
-                known.contains(look).then_some(())?;
-                self.push(Kind::Look(*look, next))
-            }
+            HirKind::Look(look) => self.push(Kind::Look(*look, next)),
             HirKind::Repetition(repetition) => self.repetition(repetition, next),
             HirKind::Capture(capture) if self.groups > 0 => {
                 let slot = 2 * (capture.index as usize - 1);
@@ -211,5 +214,27 @@ impl Program {
         };
         self.nodes.push(Node { kind, first, empty });
         (self.nodes.len() <= MOST_NODES).then_some(self.nodes.len() - 1)
+    }
+}
+
+/// Bytes of memory beside the nodes, which are counted.
+fn of_sequence(hir: &Hir, nodes: &mut usize) -> Option<usize> {
+    *nodes += 1;
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(0),
+        HirKind::Literal(literal) => Some(literal.0.len()),
+        HirKind::Class(class) => {
+            let ranges = match class {
+                Class::Unicode(class) => class.ranges().len(),
+                Class::Bytes(_) => 0,
+            };
+            Some(size_of::<Characters>() + ranges * size_of::<(char, char)>())
+        }
+        HirKind::Capture(capture) => of_sequence(&capture.sub, nodes),
+        HirKind::Concat(parts) => {
+            let mut parts = parts.iter().map(|part| of_sequence(part, nodes));
+            parts.try_fold(0, |all, one| Some(all + one?))
+        }
+        HirKind::Repetition(_) | HirKind::Alternation(_) => None,
     }
 }

@@ -1,7 +1,9 @@
 //! The search for a match that begins at a place.
 
 use super::super::characters::{At, Characters};
+use super::super::open::LOOK;
 use super::program::{Kind, Program, Repeated};
+use regex_automata::util::look::{self, LookMatcher};
 use regex_syntax::hir::Look;
 
 /// What is known of a match that begins at a place.
@@ -316,9 +318,12 @@ impl Run<'_> {
     fn stands(&mut self, look: Look, at: usize) -> bool {
         let before = at.checked_sub(1).map(|before| self.text[before]);
         let behind = self.text.get(at).copied();
-        if !matches!(look, Look::Start | Look::StartLF) {
-            self.at_end |= behind.is_none();
-        }
+        self.at_end |= match look {
+            Look::Start | Look::StartLF => false,
+            Look::End | Look::EndLF | Look::WordAscii | Look::WordAsciiNegate => behind.is_none(),
+            // They may need the character that follows.
+            _ => self.text.len() - at < LOOK,
+        };
         let is_word = |byte: Option<u8>| {
             byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         };
@@ -329,8 +334,28 @@ impl Run<'_> {
             Look::EndLF => matches!(behind, None | Some(b'\n')),
             Look::WordAscii => is_word(before) != is_word(behind),
             Look::WordAsciiNegate => is_word(before) == is_word(behind),
-            // No program has others.
-            _ => false,
+            _ => as_of_automata(look)
+                .is_some_and(|look| LookMatcher::new().matches(look, self.text, at)),
         }
+    }
+}
+
+/// The same look-around: `regex-automata` numbers them as `regex-syntax` does.
+fn as_of_automata(look: Look) -> Option<look::Look> {
+    look::Look::from_repr(look.as_repr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_arounds_have_the_same_numbers() {
+        let all = (0..32).map_while(|bit| Look::from_repr(1 << bit));
+        let count = all.inspect(|look| {
+            let other = as_of_automata(*look).map(|other| format!("{other:?}"));
+            assert_eq!(other, Some(format!("{look:?}")));
+        });
+        assert_eq!(count.count(), 18);
     }
 }

@@ -79,16 +79,18 @@ fn one_form_is_stored_and_every_vector_unit_finds_the_same_with_it() {
     assert_eq!(by_scout, [true, false]);
 }
 
-/// The fields of the section of one regex, and a set that has others.
+/// The fields of the section of one regex, behind the origin, and a set that has others.
 fn fields(regex: &str) -> Vec<u8> {
     let set = RegexSet::new(&[regex]).unwrap();
     let section = reader(&stored(&set)).take(Tag::Regexes, 0).unwrap();
-    section.bytes().to_vec()
+    section.bytes()[4 + origin().len()..].to_vec()
 }
 
 fn load(builder: &RegexSetBuilder, regex: &str, fields: &[u8]) -> Result<RegexSet, SetError> {
     let mut writer = SetWriter::default();
-    writer.section(Tag::Regexes, 0, fields);
+    let mut section = FieldWriter::new();
+    section.bytes(origin().as_bytes());
+    writer.section(Tag::Regexes, 0, [&section.finish(), fields].concat());
     let bytes = writer.finish();
     loaded(builder, &[regex.to_owned()], &bytes, Unit::chosen())
 }
@@ -100,89 +102,91 @@ const MARKED: &str = r"sk_[0-9a-f]{40,}";
 #[test]
 fn what_is_wrong_is_refused_with_what_and_where() {
     let (plain, marked) = (fields(PLAIN), fields(MARKED));
-    assert_eq!(&plain[37..49], b"\x01\0\0\0\x04\0\0\0key-");
-    assert_eq!(&plain[49..], b"\0\0\0\0\0\x01\x01\0\0\0\0");
-    assert_eq!(&marked[41..50], b"\x03\0\0\0sk_\x01\0");
-    assert_eq!(&marked[145..], b"\0\0\x01\0\0\0\0\0\0\0\x01\x01\0\0\0\0\0");
+    assert_eq!(&plain[38..50], b"\x01\0\0\0\x04\0\0\0key-");
+    assert_eq!(&plain[50..], b"\0\0\0\0\0\x01\x01\0\0\0\0");
+    assert_eq!(&marked[42..51], b"\x03\0\0\0sk_\x01\0");
+    assert_eq!(&marked[146..], b"\0\0\x01\0\0\0\0\0\0\0\x01\x01\0\0\0\0\0");
     let builder = RegexSetBuilder::new();
+    // The section begins at byte 128, and the fields behind the origin with its length.
+    let begin = 128 + 4 + origin().len();
     let beyond = "the section goes on behind its last field";
     for (regex, at, change, place, what) in [
         (PLAIN, 16, 2, 16, "2 is neither 0 nor 1"),
         (PLAIN, 17, 2, 17, "2 is neither 0 nor 1"),
-        (PLAIN, 18, 0, 25, beyond),
-        (PLAIN, 20, 1, 29, "a distance that is less than the least"),
-        (PLAIN, 37, 65, 37, "no room for 65 elements"),
-        (PLAIN, 41, 0, 45, "a literal that is empty, or too long"),
-        (PLAIN, 41, 9, 56, "a run of bytes"),
+        (PLAIN, 18, 2, 18, "2 is neither 0 nor 1"),
+        (PLAIN, 19, 0, 26, beyond),
+        (PLAIN, 21, 1, 30, "a distance that is less than the least"),
+        (PLAIN, 38, 65, 38, "no room for 65 elements"),
+        (PLAIN, 42, 0, 46, "a literal that is empty, or too long"),
+        (PLAIN, 42, 9, 57, "a run of bytes"),
         (
             PLAIN,
-            49,
+            50,
             1,
+            52,
+            "a run of bytes that is too short, or too long",
+        ),
+        (PLAIN, 51, 1, 51, "no room for 1 elements"),
+        (PLAIN, 55, 0, 56, beyond),
+        (PLAIN, 56, 0, 60, "sets of 0 literals, where there are 1"),
+        (PLAIN, 56, 2, 56, "no room for 2 elements"),
+        (PLAIN, 60, 8, 60, "a set that there is not"),
+        (MARKED, 50, 8, 50, "a class that there is not"),
+        (
+            MARKED,
+            51,
+            7,
             51,
             "a run of bytes that is too short, or too long",
         ),
-        (PLAIN, 50, 1, 50, "no room for 1 elements"),
-        (PLAIN, 54, 0, 55, beyond),
-        (PLAIN, 55, 0, 59, "sets of 0 literals, where there are 1"),
-        (PLAIN, 55, 2, 55, "no room for 2 elements"),
-        (PLAIN, 59, 8, 59, "a set that there is not"),
-        (MARKED, 49, 8, 49, "a class that there is not"),
         (
             MARKED,
-            50,
-            7,
-            50,
-            "a run of bytes that is too short, or too long",
-        ),
-        (
-            MARKED,
-            50,
+            51,
             65,
-            50,
+            51,
             "a run of bytes that is too short, or too long",
         ),
         (
             MARKED,
-            55,
+            56,
             1,
-            54,
+            55,
             "a run of bytes that lies nowhere, or too far",
         ),
         (
             MARKED,
-            96,
+            97,
             0,
-            100,
+            101,
             "before it, a rule with a mark that has no gate",
         ),
-        (MARKED, 147, 0, 147, "a gate that no rule has"),
-        (MARKED, 151, 1, 151, "no rule that can share the gate"),
-        (MARKED, 156, 2, 160, "sets of 2 literals, where there are 1"),
-        (MARKED, 160, 8, 160, "a set that there is not"),
+        (MARKED, 148, 0, 148, "a gate that no rule has"),
+        (MARKED, 152, 1, 152, "no rule that can share the gate"),
+        (MARKED, 157, 2, 161, "sets of 2 literals, where there are 1"),
+        (MARKED, 161, 8, 161, "a set that there is not"),
     ] {
         let mut fields = if regex == PLAIN { &plain } else { &marked }.clone();
         fields[at] = change;
         let told = load(&builder, regex, &fields).unwrap_err().to_string();
-        // The section begins at byte 128.
-        let expected = format!("section regexes, byte {}: {what}", 128 + place);
+        let expected = format!("section regexes, byte {}: {what}", begin + place);
         assert!(told.starts_with(&expected), "{at}: {told}, not {expected}");
     }
     // Neither literals nor a mark; and a literal that is too short to be looked for near one.
     for (regex, place, fields) in [
-        (PLAIN, 42, [&plain[..37], &[0; 5], &plain[50..]].concat()),
+        (PLAIN, 43, [&plain[..38], &[0; 5], &plain[51..]].concat()),
         (
             MARKED,
-            94,
-            [&marked[..41], b"\x01\0\0\0s", &marked[48..]].concat(),
+            95,
+            [&marked[..42], b"\x01\0\0\0s", &marked[49..]].concat(),
         ),
     ] {
         let told = load(&builder, regex, &fields).unwrap_err().to_string();
         let what = "before it, a regex that would be found by nothing";
-        let expected = format!("section regexes, byte {}: {what}", 128 + place);
+        let expected = format!("section regexes, byte {}: {what}", begin + place);
         assert!(told.starts_with(&expected), "{told}, not {expected}");
     }
     // Literals that nothing looks for.
-    let open = [&plain[..54], &[0]].concat();
+    let open = [&plain[..55], &[0]].concat();
     let told = load(&builder, PLAIN, &open).unwrap_err().to_string();
     assert!(told.contains("byte 128: its literals, not those"), "{told}");
     // What has not the form of a regex.
@@ -211,7 +215,7 @@ fn what_is_said_wrongly_of_a_regex_finds_less_and_takes_no_more() {
     assert_eq!(found(r"key-\p{Nothing}", &plain), []);
     // A literal that the regex does not require.
     let mut other = plain.clone();
-    other[47] = b'x';
+    other[48] = b'x';
     assert!(found(PLAIN, &other)
         .iter()
         .all(|one| [(0, 8), (35, 43)].contains(one)));
@@ -224,4 +228,17 @@ fn what_is_said_wrongly_of_a_regex_finds_less_and_takes_no_more() {
     builder.total_size_limit(1000);
     let refused = load(&builder, MARKED, &small).unwrap_err();
     assert!(matches!(refused, SetError::Memory { .. }), "{refused}");
+}
+
+#[test]
+fn what_another_version_has_stored_is_found_out_again() {
+    let builder = RegexSetBuilder::new();
+    for texts in kinds() {
+        let built = builder.build(&texts).unwrap();
+        let mut writer = SetWriter::default();
+        built.save_from("0.0.1 0", &mut writer);
+        let other = writer.finish();
+        let loaded = loaded(&builder, &texts, &other, Unit::chosen()).unwrap();
+        assert!(stored(&loaded) == stored(&built));
+    }
 }

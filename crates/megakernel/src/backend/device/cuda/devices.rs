@@ -1,7 +1,8 @@
 //! Lists the GPUs, and says why one cannot be used.
 
 use super::{refused, Cuda, Driver};
-use crate::backend::device::driver::{missing, DeviceInfo, Found};
+use crate::backend::device::driver::missing;
+use crate::backend::device::info::{DeviceInfo, Found};
 use crate::backend::device::library::{self, Loading};
 use crate::KernelError;
 use cudarc::driver::result;

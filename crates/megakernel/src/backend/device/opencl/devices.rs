@@ -1,7 +1,8 @@
 //! Lists the OpenCL devices, and says why one cannot be used.
 
 use super::{refused, Driver, OpenCl, LOCAL_BYTES};
-use crate::backend::device::driver::{missing, DeviceInfo, Found};
+use crate::backend::device::driver::missing;
+use crate::backend::device::info::{DeviceInfo, Found};
 use crate::backend::device::library::{self, Loading};
 use crate::KernelError;
 use opencl3::device::{

@@ -1,5 +1,5 @@
 use super::*;
-use crate::Cli;
+use crate::command::Cli;
 use clap::CommandFactory;
 
 /// The flags of `scan` that hold with --rules, or ask for what is the case.
@@ -105,12 +105,12 @@ fn every_flag_of_scan_is_honoured_with_rules_or_refused() {
 
 #[test]
 fn every_flag_of_scan_is_honoured_with_a_set_or_refused() {
-    use crate::scan::set;
+    use crate::scan::set::args::READING;
     let command = Cli::command();
     let scan = command.find_subcommand("scan").unwrap();
     for argument in scan.get_arguments() {
         let id = argument.get_id().as_str();
-        let refused = LINES.contains(&id) || set::READING.contains(&id);
+        let refused = LINES.contains(&id) || READING.contains(&id);
         // What is for patterns is refused with a set of rules when that is known.
         let honoured = HONOURED.contains(&id) || PATTERNS.contains(&id);
         assert!(refused || honoured, "{id}");

@@ -1,0 +1,162 @@
+//! A search through a text of which only the last bytes are kept finds what a search of the whole text finds.
+
+use fastrand::Rng;
+use gristmill_patterns::{RegexSet, RegexSetBuilder, StreamSearch, StreamState};
+
+/// Patterns with long matches, with matches that wait for longer ones, and with many beginnings of none.
+const PATTERNS: &[&str] = &[
+    "(?s)a.*b",
+    "(?s)a.*?b",
+    "(?s)a(?:.*c)?",
+    "(?s)a(?:.*c)??b?",
+    "a[^\n]*c",
+    "a(?:[^\n]*c)?",
+    "(?s)ab|a.*c|b",
+    "(?s)a.*cc|ba|b.*cb",
+    "(?s)(?:a|b).*?(?:cc|\u{e9})",
+    "[ab]+",
+    "[ab]+c",
+    "(?:ab?)*",
+    "(?:ab|c)*?b",
+    "aa",
+    "",
+    "(?s).{70}",
+    "(?s)a.{0,90}?c",
+    r"(?s)\ba\b.*\bb\b",
+    r"(?s)\Ba.*?c\B|b",
+    r"(?-u)(?s)a\b.*?\xE9",
+    "(?s)^a.*b$",
+    "(?sm)^a.*?b$",
+    "(?smR)^.*?b$|a$",
+    r"(?s)b.*\z|a",
+    r"(?s)a.{3,}?\ba",
+    "(?s)a(?:b.*c|c.*b|\n.*a)?",
+    "(?s)c(?:a|.*bbb|..*b b)",
+];
+
+fn text(rng: &mut Rng) -> Vec<u8> {
+    let alphabet: &[u8] = rng
+        .choice([
+            &b"ab"[..],
+            b"abc",
+            b"ab c\n",
+            b"a\xC3\xA9\n",
+            b"axxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            b"abxxxxxxxxxxxxxxxxxxx \r\n",
+            b"abcxxxxxxxxxxxxxxxxxxx \r\n\xC3\xA9",
+        ])
+        .unwrap();
+    let length = *rng.choice(&[3, 50, 300, 1500]).unwrap();
+    let length = rng.usize(..length);
+    let mut text = Vec::new();
+    while text.len() < length {
+        let byte = *rng.choice(alphabet).unwrap();
+        let times = match rng.u8(..60) {
+            0 => rng.usize(..200),
+            _ => 1,
+        };
+        text.extend((0..times).map(|_| byte));
+    }
+    text
+}
+
+/// The matches before the first that is too long, and where that begins.
+type Matches = (Vec<(u64, u64)>, Option<u64>);
+
+fn expected(regex: &regex::bytes::Regex, text: &[u8], most: u64) -> Matches {
+    let mut found = Vec::new();
+    for one in regex.find_iter(text) {
+        if one.len() as u64 > most {
+            return (found, Some(one.start() as u64));
+        }
+        found.push((one.start() as u64, one.end() as u64));
+    }
+    (found, None)
+}
+
+/// Reads a text in pieces, of which no more is kept than is needed. Now and then another search takes over.
+fn by_pieces(set: &RegexSet, number: usize, text: &[u8], most: u64, rng: &mut Rng) -> Matches {
+    let begin = |at, before| set.stream(number, at, before, most).unwrap();
+    let mut search: StreamSearch = begin(0, None);
+    let (mut found, mut there) = (Vec::new(), 0);
+    let piece = *rng.choice(&[1, 7, 100, 5000]).unwrap();
+    loop {
+        there = text.len().min(there + rng.usize(1..=piece));
+        let from = usize::try_from(search.needed()).unwrap().saturating_sub(4);
+        let before = search.needed();
+        assert!(there as u64 - search.needed() <= 2 * most + piece as u64 + 6);
+        let part = &text[from.min(there)..there];
+        let ends = there == text.len();
+        let state = search.read(part, from as u64, ends, |start, end| {
+            assert!(before <= start);
+            found.push((start, end));
+        });
+        match state {
+            StreamState::Open => assert!(!ends),
+            StreamState::Ended => return (found, None),
+            StreamState::TooLong { from } => {
+                assert!(search.watched(from) <= Some(from));
+                found.retain(|(start, _)| *start < from);
+                return (found, Some(from));
+            }
+        }
+        if let Some((at, before)) = search.rest().filter(|_| rng.u8(..50) == 0) {
+            search = begin(at, before);
+        }
+    }
+}
+
+#[test]
+fn a_text_of_which_the_last_bytes_are_kept_has_the_matches_of_the_whole_text() {
+    let mut rng = Rng::with_seed(gristmill_testing::seed("GRISTMILL_STREAMS_SEED"));
+    let set = RegexSetBuilder::new().build(PATTERNS).unwrap();
+    let alone: Vec<_> = PATTERNS
+        .iter()
+        .map(|pattern| regex::bytes::Regex::new(pattern).unwrap())
+        .collect();
+    let (mut matches, mut errors) = (0, 0);
+    for _ in 0..6000 {
+        let text = text(&mut rng);
+        let number = rng.usize(..PATTERNS.len());
+        let most = *rng.choice(&[0, 1, 5, 64, 256, 10_000]).unwrap();
+        let expected = expected(&alone[number], &text, most);
+        let found = by_pieces(&set, number, &text, most, &mut rng);
+        assert_eq!(
+            found,
+            expected,
+            "{} with {most} in {:?}",
+            PATTERNS[number],
+            String::from_utf8_lossy(&text)
+        );
+        matches += found.0.len();
+        errors += usize::from(found.1.is_some());
+    }
+    assert!(matches > 10_000 && errors > 500, "{matches} {errors}");
+}
+
+#[test]
+fn a_text_of_beginnings_takes_no_longer_than_others() {
+    let patterns = [
+        "(?s)begin.*end",
+        "(?s)begin(?:.*end)?",
+        "begin(?:[^\n]*end)?",
+    ];
+    let set = RegexSet::new(&patterns).unwrap();
+    let text = b"begin ".repeat(200_000);
+    for (number, matches) in [(0, 0), (1, 200_000), (2, 200_000)] {
+        let mut search = set.stream(number, 0, None, 1 << 19).unwrap();
+        let mut found = 0;
+        let state = search.read(&text, 0, true, |_, _| found += 1);
+        assert_eq!((state, found), (StreamState::Ended, matches));
+    }
+}
+
+#[test]
+fn nothing_is_told_of_a_match_that_is_soon_known_to_be_too_long() {
+    let set = RegexSet::new(&["(?s)0.*1"]).unwrap();
+    let mut search = set.stream(0, 0, None, 4096).unwrap();
+    let text = b"0123456789".repeat(10_000);
+    let told = |_, _| panic!("a match");
+    let state = search.read(&text, 0, false, told);
+    assert_eq!(state, StreamState::TooLong { from: 0 });
+}
