@@ -14,6 +14,9 @@ pub(super) const LONGEST: usize = 16;
 /// Literals that would occur more often than once in so many bytes are not worth looking for.
 const RAREST_USE: f64 = 500.0;
 
+/// Parts of a regex from which literals are taken together: a regex may have many thousands that may all be empty.
+const MOST_PARTS: usize = 64;
+
 /// What every match of a regex contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Required {
@@ -53,7 +56,7 @@ pub(super) fn derived(hir: &Hir) -> Option<Derived> {
     }
     let folded: Vec<Hir> = parts.iter().map(|part| fold(part)).collect();
     let exact: Vec<Hir> = parts.iter().map(|part| (*part).clone()).collect();
-    let mut best: Option<(f64, Derived)> = None;
+    let mut best: Option<(f64, (Required, usize, Option<Head>))> = None;
     let (mut nearest, mut furthest) = (0_usize, Some(0_usize));
     for (index, part) in parts.iter().enumerate() {
         for (rest, fold) in [(&exact[index..], false), (&folded[index..], true)] {
@@ -84,13 +87,7 @@ pub(super) fn derived(hir: &Hir) -> Option<Derived> {
                     nearest,
                     furthest,
                 };
-                let rest = Hir::concat(exact[index..].to_vec());
-                let found = Derived {
-                    required,
-                    rest,
-                    head,
-                };
-                best = Some((cost, found));
+                best = Some((cost, (required, index, head)));
             }
         }
         // A part without a length never matches; then nothing does, and no literal is needed to know that.
@@ -99,7 +96,11 @@ pub(super) fn derived(hir: &Hir) -> Option<Derived> {
             .zip(part.properties().maximum_len())
             .and_then(|(before, this)| before.checked_add(this));
     }
-    best.map(|(_, derived)| derived)
+    best.map(|(_, (required, index, head))| Derived {
+        required,
+        rest: Hir::concat(exact[index..].to_vec()),
+        head,
+    })
 }
 
 /// The best literals of all branches together, if each has some.
@@ -203,7 +204,7 @@ fn prefixes(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
         least = least.saturating_add(length);
         least > LONGEST
     });
-    let parts = &parts[..enough.map_or(parts.len(), |last| last + 1)];
+    let parts = &parts[..enough.map_or(parts.len(), |last| last + 1).min(MOST_PARTS)];
     let all: Seq = Extractor::new().extract(&Hir::concat(parts.to_vec()));
     let mut all: Vec<&[u8]> = all.literals()?.iter().map(|one| one.as_bytes()).collect();
     all.sort_unstable();

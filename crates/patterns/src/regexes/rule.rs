@@ -136,7 +136,7 @@ impl Rule {
     pub fn most_memory(&self) -> (usize, usize) {
         let size = self.compiled.size();
         match size.steps {
-            Some(bytes) => (0, size_of::<Self>() + bytes),
+            Some(bytes) => (0, bytes.saturating_add(size_of::<Self>())),
             None => (size.automaton, size.all),
         }
     }

@@ -11,6 +11,19 @@ const MOST_NODES: usize = 1024;
 /// everywhere: then each place takes so many steps.
 const MOST_OF_SEQUENCE: usize = 64;
 
+/// Bytes of a program, of a node and of a set of characters, at most, and of a range of these: numbers that are the same on
+/// every processor, since compiled sets have sums of them.
+const PROGRAM: usize = 64;
+const NODE: usize = 96;
+const CHARACTERS: usize = 56;
+const RANGE: usize = 8;
+const _: () = assert!(
+    size_of::<Program>() <= PROGRAM
+        && size_of::<Node>() <= NODE
+        && size_of::<Characters>() <= CHARACTERS
+        && size_of::<(char, char)>() <= RANGE
+);
+
 /// A repetition of what is no class is written out if there are no more of it.
 const MOST_COPIES: u32 = 8;
 
@@ -87,7 +100,7 @@ impl Program {
     pub fn of_sequence(hir: &Hir) -> Option<usize> {
         let mut nodes = 1;
         let parts = of_sequence(hir, &mut nodes)?;
-        (nodes <= MOST_OF_SEQUENCE).then_some(size_of::<Self>() + nodes * size_of::<Node>() + parts)
+        (nodes <= MOST_OF_SEQUENCE).then_some(PROGRAM + nodes * NODE + parts)
     }
 
     /// Bytes of memory that it takes.
@@ -228,7 +241,7 @@ fn of_sequence(hir: &Hir, nodes: &mut usize) -> Option<usize> {
                 Class::Unicode(class) => class.ranges().len(),
                 Class::Bytes(_) => 0,
             };
-            Some(size_of::<Characters>() + ranges * size_of::<(char, char)>())
+            Some(CHARACTERS + ranges * RANGE)
         }
         HirKind::Capture(capture) => of_sequence(&capture.sub, nodes),
         HirKind::Concat(parts) => {

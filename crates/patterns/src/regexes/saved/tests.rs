@@ -221,6 +221,18 @@ fn what_is_said_wrongly_of_a_regex_finds_less_and_takes_no_more() {
         .all(|one| [(0, 8), (35, 43)].contains(one)));
     // Another regex than the literals are of is searched for where they are.
     assert_eq!(found(r"key-e\w+", &plain), [(35, 43)]);
+    // A sequence that takes more than the set says, or is none.
+    const NAMES: &str = "key.abcd";
+    let names = fields(NAMES);
+    assert_eq!(names[16], 1);
+    assert_eq!(found(NAMES, &names), [(0, 8)]);
+    let mut other = names.clone();
+    other[17..25].fill(0);
+    assert_eq!(found(NAMES, &other), []);
+    assert_eq!(found("key.abcd*", &names), []);
+    // However much it is said to take, the sum is no number that is too small.
+    other[17..25].fill(0xFF);
+    assert_eq!(found(NAMES, &other), [(0, 8)]);
     // The memory that gates take is bounded, too.
     let mut small = fields(MARKED);
     small[..16].fill(0);
