@@ -121,6 +121,16 @@ pub fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The origin of what is stored of a set's regexes: the first word of section 11.
+fn origin(set: &[u8]) -> Option<&[u8]> {
+    let entries = set.get(HEAD..)?.chunks_exact(ENTRY);
+    let regexes = entries
+        .take(256)
+        .find(|entry| entry[..4] == 11_u32.to_le_bytes())?;
+    let from = u64::from_le_bytes(*regexes[8..].first_chunk()?);
+    set.get(usize::try_from(from).ok()?..)?.get(..8)
+}
+
 /// Whether bytes are a set, which is then searched with.
 pub fn check(bytes: &[u8]) -> bool {
     let read = saved::read(bytes, bytes.len()).expect("bytes can be read");
@@ -130,7 +140,10 @@ pub fn check(bytes: &[u8]) -> bool {
     let mut again = set.save(None);
     // Another version may have written the same format.
     again[40..56].copy_from_slice(&bytes[40..56]);
-    assert!(with_checksums(&again) == bytes, "a set has one form");
+    // What is stored of regexes that another version of Unicode has told is found out again.
+    if origin(&again) == origin(bytes) {
+        assert!(with_checksums(&again) == bytes, "a set has one form");
+    }
     let text = text();
     if let Some(strings) = set.strings() {
         strings.find(text, 0..text.len(), |start, index| {

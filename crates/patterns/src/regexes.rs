@@ -67,15 +67,12 @@ pub use stream::{StreamSearch, StreamState};
 
 use crate::unit::Unit;
 use crate::Literals;
-use everywhere::Everywhere;
+use everywhere::{Everywhere, BLOCK};
 use gates::{Gates, Place, Scratch};
 use progress::{Memory, Progress};
 use rule::{Rule, Way, SHORT_TAIL};
 use scout::Scout;
 use std::fmt;
-
-/// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
-const BLOCK: usize = 1 << 16;
 
 /// Many regexes, prepared for finding every match of each in a text.
 ///

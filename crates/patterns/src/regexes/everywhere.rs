@@ -3,7 +3,6 @@
 use super::gates::Place;
 use super::rule::Rule;
 use super::scout::Wanted;
-use super::BLOCK;
 use crate::{BuildError, Literals};
 
 /// The literals that are looked for in one search, exactly or in either case.
@@ -19,6 +18,9 @@ pub(super) struct Everywhere {
     /// Bytes of the longest literal.
     longest: usize,
 }
+
+/// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
+pub(super) const BLOCK: usize = 1 << 16;
 
 impl Everywhere {
     /// The literals of rules: those that are looked for exactly, and those in either case.

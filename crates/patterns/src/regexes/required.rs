@@ -56,7 +56,7 @@ pub(super) fn derived(hir: &Hir) -> Option<Derived> {
     }
     let folded: Vec<Hir> = parts.iter().map(|part| fold(part)).collect();
     let exact: Vec<Hir> = parts.iter().map(|part| (*part).clone()).collect();
-    let mut best: Option<(f64, (Required, usize, Option<Head>))> = None;
+    let mut best: Option<(f64, usize, Required)> = None;
     let (mut nearest, mut furthest) = (0_usize, Some(0_usize));
     for (index, part) in parts.iter().enumerate() {
         for (rest, fold) in [(&exact[index..], false), (&folded[index..], true)] {
@@ -75,19 +75,14 @@ pub(super) fn derived(hir: &Hir) -> Option<Derived> {
             let places = furthest.map_or(10_000, |furthest| (furthest - nearest).min(10_000));
             #[allow(clippy::cast_precision_loss)] // At most 10,000.
             let cost = rate * (100.0 + places as f64);
-            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-                let head = if index == 1 {
-                    Head::new(parts[0], &literals)
-                } else {
-                    None
-                };
+            if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
                 let required = Required {
                     literals,
                     fold,
                     nearest,
                     furthest,
                 };
-                best = Some((cost, (required, index, head)));
+                best = Some((cost, index, required));
             }
         }
         // A part without a length never matches; then nothing does, and no literal is needed to know that.
@@ -96,10 +91,13 @@ pub(super) fn derived(hir: &Hir) -> Option<Derived> {
             .zip(part.properties().maximum_len())
             .and_then(|(before, this)| before.checked_add(this));
     }
-    best.map(|(_, (required, index, head))| Derived {
-        required,
+    best.map(|(_, index, required)| Derived {
         rest: Hir::concat(exact[index..].to_vec()),
-        head,
+        head: match index {
+            1 => Head::new(parts[0], &required.literals),
+            _ => None,
+        },
+        required,
     })
 }
 

@@ -4,8 +4,8 @@
 //! literals look alike. What each regex means is read from its text when it is first needed (`meaning`). Nothing that is
 //! stored here depends on the processor.
 //!
-//! It does depend on what this version of the crate derives, and on the version of Unicode that decides what classes and
-//! either case mean. Both are stored, too; where they are others, all is found out again from the texts.
+//! It does depend on the version of Unicode, which decides what classes and either case mean: its *origin*. That is stored, too,
+//! and where it is another, all is found out again from the texts.
 
 use super::builder::{gated_literals, gated_rule, MOST_GATED};
 use super::bytes::ByteSet;
@@ -39,15 +39,15 @@ const EVERYWHERE: [u32; 2] = [1, 2];
 impl RegexSet {
     /// Adds to a set what was prepared for its regexes, if it has some.
     pub(crate) fn save(&self, set: &mut SetWriter) {
-        self.save_from(&origin(), set);
+        self.save_from(origin(), set);
     }
 
-    fn save_from(&self, origin: &str, set: &mut SetWriter) {
+    fn save_from(&self, origin: u64, set: &mut SetWriter) {
         if self.is_empty() {
             return;
         }
         let mut fields = FieldWriter::new();
-        fields.bytes(origin.as_bytes());
+        fields.u64(origin);
         for rule in &self.rules {
             save_rule(&mut fields, rule);
         }
@@ -95,7 +95,7 @@ impl RegexSetBuilder {
         }
         let section = set.take(Tag::Regexes, 0)?;
         let mut fields = section.fields();
-        if fields.bytes()? != origin().as_bytes() {
+        if fields.u64()? != origin() {
             for place in EVERYWHERE {
                 Literals::load(set, place)?;
             }
@@ -233,8 +233,8 @@ impl RegexSetBuilder {
     }
 }
 
-/// What is stored depends on: the version of this crate, and what classes mean and which letters are of either case.
-fn origin() -> String {
+/// A hash of what classes mean, and of which letters are of either case.
+fn origin() -> u64 {
     let mut bytes = Vec::new();
     for class in [
         r"\w",
@@ -251,7 +251,7 @@ fn origin() -> String {
             bytes.extend(ends.flat_map(|end| u32::from(end).to_le_bytes()));
         }
     }
-    format!("{} {:016x}", env!("CARGO_PKG_VERSION"), xxh3_64(&bytes))
+    xxh3_64(&bytes)
 }
 
 /// A number of bytes.
