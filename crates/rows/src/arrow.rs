@@ -5,11 +5,14 @@ mod batches;
 mod bounds;
 mod ipc;
 mod layout;
+mod lengths;
+mod page_header;
 mod pages;
 mod parquet;
 mod parquet_read;
 mod read;
 mod rows;
+mod sized;
 
 pub use batch::BatchBuilder;
 pub use batches::Batches;

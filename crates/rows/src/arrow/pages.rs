@@ -4,9 +4,12 @@
 //! are structures in Thrift's compact protocol, are looked at before.
 
 use super::bounds::{most_of_gzip, most_of_lz4, most_of_snappy, most_of_zstd};
+use super::lengths::{self, DELTA_BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY};
+use super::page_header::{Content, Page};
+use super::sized::Sized;
 use crate::error::TableError;
 use flate2::read::MultiGzDecoder;
-use parquet::basic::CompressionCodec;
+use parquet::basic::{CompressionCodec, Type};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::ChunkReader;
 use std::io::{self, Read};
@@ -14,22 +17,62 @@ use std::io::{self, Read};
 /// The most bytes that a page may have.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Structures in structures that are looked into.
-const DEEPEST: u8 = 8;
+/// The offset and the length of a column in its file. The reader begins at the dictionary, wherever that is.
+///
+/// # Errors
+/// One of them is negative, or the file of this length has less.
+pub fn range(column: &ColumnChunkMetaData, file: u64) -> Result<(u64, u64), TableError> {
+    let dictionary = column.dictionary_page_offset();
+    let start = dictionary.unwrap_or(column.data_page_offset());
+    let range = || {
+        let (start, length) = (start.try_into().ok()?, column.compressed_size().try_into());
+        let length = length.ok()?;
+        let end = u64::checked_add(start, length)?;
+        (end <= file).then_some((start, length))
+    };
+    range().ok_or_else(|| TableError::damaged("a column lies outside of the file"))
+}
+
+/// The bits that a value of a dictionary takes in its page, at least.
+fn bits_of_value(column: &ColumnChunkMetaData) -> u64 {
+    match column.column_type() {
+        Type::BOOLEAN => 1,
+        Type::INT32 | Type::FLOAT => 32,
+        Type::INT64 | Type::DOUBLE => 64,
+        Type::INT96 => 96,
+        // Its length stands before it.
+        Type::BYTE_ARRAY => 32,
+        Type::FIXED_LEN_BYTE_ARRAY => {
+            let bytes = column.column_descr().type_length();
+            u64::try_from(bytes).unwrap_or(0).max(1) * 8
+        }
+    }
+}
+
+/// The most values that a page may have, of which so many bytes are what the reader sees.
+fn most_values(column: &ColumnChunkMetaData, content: Content, bytes: u64) -> u64 {
+    match content {
+        // Memory is taken for all at once.
+        Content::Dictionary => (bytes * 8 / bits_of_value(column)).min(MOST_BYTES),
+        // A row of lists may have all of them: eight bytes of memory for each.
+        Content::Data if column.column_descr().max_rep_level() > 0 => MOST_BYTES / 8,
+        Content::Data => u64::MAX,
+    }
+}
 
 /// Checks that each page of a column, which lies in these bytes of the file, may be decompressed.
 ///
 /// # Errors
 /// A compression that is not read here, and pages that say what cannot be.
 pub fn check(
-    file: &impl ChunkReader,
+    file: &Sized,
     column: &ColumnChunkMetaData,
     start: u64,
     length: u64,
 ) -> Result<(), TableError> {
     let most = match column.compression_codec() {
         // The length that is told is not used.
-        CompressionCodec::UNCOMPRESSED => return Ok(()),
+        CompressionCodec::UNCOMPRESSED => |_| u64::MAX,
         CompressionCodec::SNAPPY => most_of_snappy,
         CompressionCodec::GZIP => most_of_gzip,
         CompressionCodec::LZ4_RAW => most_of_lz4,
@@ -43,29 +86,38 @@ pub fn check(
             })
         }
     };
+    let is_plain = matches!(column.compression_codec(), CompressionCodec::UNCOMPRESSED);
     let is_gzip = matches!(column.compression_codec(), CompressionCodec::GZIP);
     let end = start + length;
+    let mut has_lengths = false;
     let mut at = start;
     while at < end {
         let bytes = file.get_read(at).map_err(TableError::damaged)?;
-        let mut header = Thrift {
-            bytes: bytes.take(end - at),
-        };
-        let page = header.page().map_err(|error| match error.kind() {
+        let mut behind = bytes.take(end - at);
+        let page = Page::read(&mut behind).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
-                TableError::damaged("the header of a page is not whole")
+                TableError::damaged("the header of a page is not whole, or says what cannot be")
             }
             _ => TableError::Io(error),
         })?;
-        let mut behind = header.bytes;
         let fits = page.compressed <= behind.limit()
             && page.plain <= page.compressed
-            && page.bytes <= most(page.compressed).min(MOST_BYTES);
+            && (is_plain || page.bytes <= most(page.compressed).min(MOST_BYTES));
         if !fits {
             return Err(TableError::damaged(
                 "a page says that it has more bytes than it can have",
             ));
         }
+        let bytes = match is_plain || !page.is_compressed {
+            true => page.compressed,
+            false => page.bytes,
+        };
+        if page.values > most_values(column, page.content, bytes) {
+            return Err(TableError::damaged(
+                "a page says that it has more values than it can have",
+            ));
+        }
+        has_lengths |= matches!(page.encoding, DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY);
         at = end - behind.limit() + page.compressed;
         if is_gzip && page.is_compressed && page.bytes > page.plain {
             let plain = io::copy(&mut behind.by_ref().take(page.plain), &mut io::sink());
@@ -81,156 +133,18 @@ pub fn check(
             }
         }
     }
-    Ok(())
-}
-
-/// What the header of a page says.
-#[derive(Debug, Default)]
-struct Page {
-    /// Its bytes, decompressed.
-    bytes: u64,
-    /// Its bytes in the file.
-    compressed: u64,
-    /// How many bytes at its beginning are not compressed.
-    plain: u64,
-    is_compressed: bool,
-}
-
-/// Types of the compact protocol.
-mod kind {
-    pub const TRUE: u8 = 1;
-    pub const FALSE: u8 = 2;
-    pub const I32: u8 = 5;
-    pub const STRUCT: u8 = 12;
-}
-
-/// Bytes of Thrift's compact protocol.
-struct Thrift<R> {
-    bytes: R,
-}
-
-impl<R: Read> Thrift<R> {
-    fn byte(&mut self) -> io::Result<u8> {
-        let mut byte = [0];
-        self.bytes.read_exact(&mut byte)?;
-        Ok(byte[0])
-    }
-
-    fn number(&mut self) -> io::Result<u64> {
-        let mut number = 0;
-        for place in 0..10 {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << (7 * place);
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(io::ErrorKind::InvalidData.into())
-    }
-
-    /// A number that must not be negative.
-    fn size(&mut self) -> io::Result<u64> {
-        let number = self.number()?;
-        match number % 2 {
-            0 => Ok(number / 2),
-            _ => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-
-    /// The number and type of the next field of a structure, if there is one. `last` is the number of the one before.
-    fn field(&mut self, last: &mut u64) -> io::Result<Option<(u64, u8)>> {
-        let head = self.byte()?;
-        if head == 0 {
-            return Ok(None);
-        }
-        *last = match head >> 4 {
-            0 => self.size()?,
-            more => *last + u64::from(more),
-        };
-        Ok(Some((*last, head & 0xf)))
-    }
-
-    fn skip_bytes(&mut self, count: u64) -> io::Result<()> {
-        match io::copy(&mut self.bytes.by_ref().take(count), &mut io::sink())? {
-            copied if copied == count => Ok(()),
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-
-    /// Passes over a value. Each value but a truth in a field has a byte at least, so that this ends where the bytes do.
-    fn skip(&mut self, of: u8, depth: u8) -> io::Result<()> {
-        match of {
-            kind::TRUE | kind::FALSE => Ok(()),
-            3 => self.skip_bytes(1),
-            4..=6 => self.number().map(drop),
-            7 => self.skip_bytes(8),
-            8 => {
-                let count = self.number()?;
-                self.skip_bytes(count)
-            }
-            9 | 10 if depth < DEEPEST => {
-                let head = self.byte()?;
-                let count = match head >> 4 {
-                    15 => self.number()?,
-                    few => u64::from(few),
-                };
-                for _ in 0..count {
-                    match head & 0xf {
-                        kind::TRUE | kind::FALSE => self.skip_bytes(1)?,
-                        item => self.skip(item, depth + 1)?,
-                    }
-                }
-                Ok(())
-            }
-            kind::STRUCT if depth < DEEPEST => {
-                let mut last = 0;
-                while let Some((_, of)) = self.field(&mut last)? {
-                    self.skip(of, depth + 1)?;
-                }
-                Ok(())
-            }
-            _ => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-
-    /// The header of a page: field 2 is its length, 3 the length in the file, and 8 what version 2 adds.
-    fn page(&mut self) -> io::Result<Page> {
-        let mut page = Page {
-            is_compressed: true,
-            ..Page::default()
-        };
-        let mut last = 0;
-        while let Some(field) = self.field(&mut last)? {
-            match field {
-                (2, kind::I32) => page.bytes = self.size()?,
-                (3, kind::I32) => page.compressed = self.size()?,
-                (8, kind::STRUCT) => self.version_2(&mut page)?,
-                (_, of) => self.skip(of, 0)?,
-            }
-        }
-        Ok(page)
-    }
-
-    /// Fields 5 and 6 are the lengths of levels, which are not compressed, and 7 tells whether anything is.
-    fn version_2(&mut self, page: &mut Page) -> io::Result<()> {
-        let mut last = 0;
-        while let Some(field) = self.field(&mut last)? {
-            match field {
-                (5 | 6, kind::I32) => page.plain = page.plain.saturating_add(self.size()?),
-                (7, kind::FALSE) => page.is_compressed = false,
-                (_, of) => self.skip(of, 1)?,
-            }
-        }
-        Ok(())
+    match has_lengths {
+        true => lengths::check(file, column),
+        false => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrow::parquet_read::Sized;
     use flate2::write::GzEncoder;
-    use parquet::basic::{Compression, Type};
+    use parquet::basic::Compression;
+    use parquet::file::metadata::ColumnChunkMetaDataBuilder;
     use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type as Column};
     use std::io::Write;
     use std::sync::Arc;
@@ -257,16 +171,36 @@ mod tests {
     }
 
     fn checked(compression: Compression, pages: &[u8]) -> Result<(), String> {
+        checked_as(Type::INT64, 0, compression, pages)
+    }
+
+    /// Checks the pages of a column of this type, which is of lists where its values repeat.
+    fn checked_as(
+        kind: Type,
+        repeats: i16,
+        compression: Compression,
+        pages: &[u8],
+    ) -> Result<(), String> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(pages).unwrap();
-        let kind = Column::primitive_type_builder("a", Type::INT64);
-        let kind = Arc::new(kind.build().unwrap());
-        let column = ColumnDescriptor::new(kind, 0, 0, ColumnPath::from("a"));
-        let column = ColumnChunkMetaData::builder(Arc::new(column));
-        let column = column.set_compression(compression).build().unwrap();
+        let column = column(kind, repeats).set_compression(compression);
         let length = pages.len() as u64;
         let file = Sized { file, length };
+        let column = column.build().unwrap();
         check(&file, &column, 0, length).map_err(|error| error.to_string())
+    }
+
+    fn column(kind: Type, repeats: i16) -> ColumnChunkMetaDataBuilder {
+        let kind = Column::primitive_type_builder("a", kind).with_length(5);
+        let kind = Arc::new(kind.build().unwrap());
+        let column = ColumnDescriptor::new(kind, repeats, repeats, ColumnPath::from("a"));
+        ColumnChunkMetaData::builder(Arc::new(column))
+    }
+
+    /// The header of a page that has no bytes, where these bytes are what its special header has.
+    fn header(page: u8, field: u8, special: &[u8]) -> Vec<u8> {
+        let first = [0x15, page * 2, 0x15, 0, 0x15, 0, (field - 3) << 4 | 0xc];
+        [&first, special, &[0, 0]].concat()
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -331,6 +265,188 @@ mod tests {
         ] {
             let error = checked(Compression::SNAPPY, header).unwrap_err();
             assert!(error.contains("header of a page"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_says_to_have_more_values_than_can_be_is_refused() {
+        let plain = Compression::UNCOMPRESSED;
+        let dictionary = |values: u64, bytes: u64, content: &[u8]| {
+            let mut page = vec![0x15, 4, 0x15];
+            page.extend(number(bytes * 2));
+            page.push(0x15);
+            page.extend(number(content.len() as u64 * 2));
+            page.extend([0x4c, 0x15]);
+            page.extend(number(values * 2));
+            page.extend([0x15, 0, 0x12, 0, 0]);
+            page.extend(content);
+            page
+        };
+        let most = [
+            (Type::BOOLEAN, 960),
+            (Type::INT32, 30),
+            (Type::FLOAT, 30),
+            (Type::INT64, 15),
+            (Type::DOUBLE, 15),
+            (Type::INT96, 10),
+            (Type::BYTE_ARRAY, 30),
+            (Type::FIXED_LEN_BYTE_ARRAY, 24),
+        ];
+        let refused = |kind, compression, pages: &[u8]| {
+            let error = checked_as(kind, 0, compression, pages).unwrap_err();
+            assert!(error.contains("more values than it can have"), "{error}");
+        };
+        for (kind, most) in most {
+            // What is told of its length is not used where nothing is compressed.
+            for bytes in [0, 120, i32::MAX as u64] {
+                let pages = [page(7, &[1; 10]), dictionary(most, bytes, &[0; 120])].concat();
+                assert_eq!(checked_as(kind, 0, plain, &pages), Ok(()));
+                for values in [most + 1, i32::MAX as u64] {
+                    refused(kind, plain, &dictionary(values, bytes, &[0; 120]));
+                }
+            }
+            let pages = dictionary(most, 120, &[0; 30]);
+            assert_eq!(checked_as(kind, 0, Compression::SNAPPY, &pages), Ok(()));
+            refused(
+                kind,
+                Compression::SNAPPY,
+                &dictionary(most + 1, 120, &[0; 30]),
+            );
+        }
+        // The values of a list are read at once, and others a batch at a time.
+        for (values, lists) in [(1 << 27, true), ((1 << 27) + 1, false)] {
+            let special = [
+                &[0x15][..],
+                &number(values * 2),
+                &[0x15, 0, 0x15, 6, 0x15, 6],
+            ]
+            .concat();
+            let pages = header(0, 5, &special);
+            assert_eq!(checked_as(Type::INT64, 0, plain, &pages), Ok(()));
+            assert_eq!(checked_as(Type::INT64, 1, plain, &pages).is_ok(), lists);
+        }
+    }
+
+    #[test]
+    fn headers_that_the_reader_would_take_for_others_are_refused() {
+        let version_1 = [0x15, 2, 0x15, 0, 0x15, 6, 0x15, 6];
+        let version_2 = [0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0x15, 0, 0x15, 0];
+        let compressed = [&version_2[..], &[0x11]].concat();
+        let not_compressed = [&version_2[..], &[0x12]].concat();
+        let (one, two) = (header(0, 5, &version_1), header(3, 8, &version_2));
+        let gzip = Compression::GZIP(Default::default());
+        for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip] {
+            for special in [&version_2[..], &compressed, &not_compressed] {
+                assert_eq!(checked(compression, &header(3, 8, special)), Ok(()));
+            }
+            assert_eq!(checked(compression, &one), Ok(()));
+            // A sum, statistics, and fields that nobody knows yet.
+            let mut other = [&one[..6], &[0x15, 1], &[0x1c], &version_1].concat();
+            other.extend([0x1c, 0x18, 1, 7, 0x16, 4, 0, 0, 0x48, 2, 7, 7, 0]);
+            assert_eq!(checked(compression, &other), Ok(()));
+        }
+        /// The header with these bytes in place of some.
+        fn with(header: &[u8], at: std::ops::Range<usize>, bytes: &[u8]) -> Vec<u8> {
+            [&header[..at.start], bytes, &header[at.end..]].concat()
+        }
+        // The second byte from the end ends the special header, and the last the header.
+        let (last_1, last_2) = (one.len() - 1, two.len() - 1);
+        let huge = number(u64::from(i32::MAX as u32) * 2);
+        let i64_of = |type_and_number: u8| [&[type_and_number][..], &huge].concat();
+        let again = |number_of_field: u8| [&[0x05, number_of_field * 2][..], &huge].concat();
+        let twice = [&[0x0c, 16][..], &compressed, &[0]].concat();
+        for (what, header) in [
+            ("a length of 64 bits", with(&one, 2..4, &i64_of(0x16))),
+            (
+                "a length of 64 bits in the file",
+                with(&one, 4..6, &i64_of(0x16)),
+            ),
+            (
+                "a length of 33 bits",
+                with(&one, 2..4, &[&[0x15][..], &number(1 << 33)].concat()),
+            ),
+            (
+                "a length of 33 bits in the file",
+                with(&one, 4..6, &[&[0x15][..], &number(1 << 33)].concat()),
+            ),
+            ("a length twice", with(&one, last_1..last_1, &again(2))),
+            (
+                "a number of 17 bits",
+                with(
+                    &one,
+                    last_1..last_1,
+                    &[&[0x05][..], &number(65538 * 2), &huge].concat(),
+                ),
+            ),
+            (
+                "version 2 twice",
+                with(
+                    &header(3, 8, &not_compressed),
+                    last_2 + 1..last_2 + 1,
+                    &twice,
+                ),
+            ),
+            (
+                "levels twice",
+                with(&two, last_2 - 1..last_2 - 1, &[0x05, 10, 0]),
+            ),
+            ("levels of 64 bits", with(&two, 15..16, &[0x16])),
+            (
+                "no truth",
+                with(&header(3, 8, &compressed), last_2 - 1..last_2, &[0x15, 0]),
+            ),
+            ("values of 64 bits", with(&two, 7..8, &[0x16])),
+            ("no length", with(&one, 2..6, &[0x25, 0])),
+            (
+                "no number of values",
+                header(0, 5, &[0x25, 0, 0x15, 6, 0x15, 6]),
+            ),
+            ("another header", header(0, 7, &[0x15, 0, 0x15, 0])),
+            ("an index", header(1, 6, &[])),
+            ("no header", vec![0x15, 0, 0x15, 0, 0x15, 0, 0]),
+            (
+                "two headers",
+                with(
+                    &one,
+                    last_1..last_1,
+                    &[
+                        0x3c, 0x15, 0, 0x15, 0, 0x15, 0, 0x15, 0, 0x15, 0, 0x15, 0, 0,
+                    ],
+                ),
+            ),
+            (
+                "truths in a list",
+                with(&one, last_1..last_1, &[0x49, 0x21, 5, 5]),
+            ),
+        ] {
+            for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip] {
+                let checked = checked(compression, &header);
+                let error = checked.expect_err(what);
+                assert!(error.contains("header of a page"), "{what}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_begins_where_the_reader_begins() {
+        let of = |dictionary, data, length| {
+            let column = column(Type::INT64, 0).set_dictionary_page_offset(dictionary);
+            let column = column.set_data_page_offset(data);
+            let column = column.set_total_compressed_size(length);
+            range(&column.build().unwrap(), 100).ok()
+        };
+        assert_eq!(of(None, 4, 96), Some((4, 96)));
+        assert_eq!(of(Some(4), 50, 96), Some((4, 96)));
+        assert_eq!(of(Some(50), 4, 50), Some((50, 50)));
+        for (dictionary, data, length) in [
+            (Some(50), 4, 96),
+            (None, 4, 97),
+            (None, -1, 1),
+            (Some(-1), 4, 1),
+            (None, 4, -1),
+            (None, i64::MAX, i64::MAX),
+        ] {
+            assert_eq!(of(dictionary, data, length), None);
         }
     }
 }

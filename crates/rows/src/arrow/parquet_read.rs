@@ -3,54 +3,15 @@
 use super::pages;
 use super::read::names;
 use super::rows::Columns;
+use super::sized::Sized;
 use crate::error::TableError;
 use crate::schema::{Kind, Schema};
 use crate::told::Told;
-use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::arrow::ProjectionMask;
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
-
-/// A file of which no bytes are asked for that it does not have.
-pub(super) struct Sized {
-    pub(super) file: File,
-    pub(super) length: u64,
-}
-
-impl Length for Sized {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for Sized {
-    type T = BufReader<File>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        let mut file = self.file.try_clone()?;
-        file.seek(SeekFrom::Start(start))?;
-        Ok(BufReader::new(file))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let end = start.checked_add(length as u64);
-        if end.is_none_or(|end| end > self.length) {
-            return Err(ParquetError::General(format!(
-                "{length} bytes from {start} on, where it has {}",
-                self.length
-            )));
-        }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
 
 /// A Parquet file.
 pub(crate) struct ParquetFile {
@@ -94,18 +55,7 @@ impl ParquetFile {
         for group in self.metadata.metadata().row_groups() {
             let columns = group.columns().iter().enumerate();
             for (_, column) in columns.filter(|(place, _)| mask.leaf_included(*place)) {
-                let pages = column.data_page_offset();
-                let start = column.dictionary_page_offset().unwrap_or(pages).min(pages);
-                let range = u64::try_from(start)
-                    .ok()
-                    .zip(column.compressed_size().try_into().ok());
-                let fits = |(start, length): &(u64, u64)| {
-                    let end = start.checked_add(*length);
-                    end.is_some_and(|end| end <= self.file.length)
-                };
-                let (start, length) = range
-                    .filter(fits)
-                    .ok_or_else(|| TableError::damaged("a column lies outside of the file"))?;
+                let (start, length) = pages::range(column, self.file.length)?;
                 pages::check(&self.file, column, start, length)?;
             }
         }

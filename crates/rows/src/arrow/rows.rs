@@ -36,6 +36,12 @@ impl<'s> Columns<'s> {
         let fields = self.schema.fields().iter();
         let columns = fields.map(|field| Column::of(batch, field));
         let columns: Vec<Column<'_>> = columns.collect::<Result<_, TableError>>()?;
+        // Nothing in the file bounds how many rows it may say to have.
+        if batch.num_rows() > 0 && columns.iter().all(|column| column.values.is_typeless) {
+            return Err(TableError::damaged(
+                "it has rows, but no value in any of their columns",
+            ));
+        }
         let mut bytes = Vec::new();
         for index in 0..batch.num_rows() {
             self.rows += 1;
@@ -65,10 +71,21 @@ struct Values {
     /// For each row, which of the values it has.
     keys: Option<Vec<usize>>,
     nulls: Option<NullBuffer>,
+    /// It is of no type, and has no values.
+    is_typeless: bool,
 }
 
 impl Values {
     fn new(column: &ArrayRef) -> Self {
+        if *type_of_values(column.data_type()) == DataType::Null {
+            // It may have any length without a byte in the file: no memory is taken for that.
+            return Self {
+                values: Arc::clone(column),
+                keys: None,
+                nulls: None,
+                is_typeless: true,
+            };
+        }
         let nulls = column.logical_nulls();
         match column.as_any_dictionary_opt() {
             Some(dictionary) => Self {
@@ -79,18 +96,20 @@ impl Values {
                     false => dictionary.normalized_keys(),
                 }),
                 nulls,
+                is_typeless: false,
             },
             None => Self {
                 values: Arc::clone(column),
                 keys: None,
                 nulls,
+                is_typeless: false,
             },
         }
     }
 
     /// Where the value of a row is; `None` if it has none.
     fn place(&self, row: usize) -> Option<usize> {
-        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        if self.is_typeless || self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
         match &self.keys {
@@ -123,8 +142,9 @@ impl<'s> Column<'s> {
                 Kind::Bool => *kind == DataType::Boolean,
                 Kind::Text | Kind::Path => is_text(kind),
                 Kind::Bytes => is_binary(kind),
-                Kind::U64s => item(kind).is_some_and(is_whole),
-                Kind::Texts => item(kind).is_some_and(is_text),
+                // Programs have lists that are all empty as lists of no type.
+                Kind::U64s => item(kind).is_some_and(|of| is_whole(of) || *of == DataType::Null),
+                Kind::Texts => item(kind).is_some_and(|of| is_text(of) || *of == DataType::Null),
             },
         )?;
         let name = format!("{}_bytes", field.name());
@@ -174,10 +194,7 @@ fn typed(
     wanted: &'static str,
     is: impl Fn(&DataType) -> bool,
 ) -> Result<Values, TableError> {
-    let kind = match column.data_type() {
-        DataType::Dictionary(_, of) => &**of,
-        kind => kind,
-    };
+    let kind = type_of_values(column.data_type());
     // Programs have a column without values as one of no type.
     match is(kind) || *kind == DataType::Null {
         true => Ok(Values::new(column)),
@@ -186,6 +203,14 @@ fn typed(
             found: column.data_type().to_string(),
             wanted,
         }),
+    }
+}
+
+/// The type of a column's values, or of those in its dictionary.
+fn type_of_values(kind: &DataType) -> &DataType {
+    match kind {
+        DataType::Dictionary(_, of) => of,
+        kind => kind,
     }
 }
 
@@ -300,4 +325,89 @@ fn value<'a>(
             row.texts(texts?.into_iter().map(str::as_bytes))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TableReader;
+    use arrow_array::types::Int8Type;
+    use arrow_array::{DictionaryArray, Int64Array, Int8Array, ListArray, NullArray, StringArray};
+    use arrow_buffer::OffsetBuffer;
+    use arrow_ipc::writer::FileWriter;
+    use arrow_schema::Field as ArrowField;
+    use std::fs::File;
+
+    /// The rows of an Arrow file with these columns.
+    fn read(columns: &[(&str, ArrayRef)], fields: Vec<Field>) -> Result<Vec<String>, String> {
+        let batch = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = FileWriter::try_new(file.as_file(), batch.schema_ref()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        let table = TableReader::open(File::open(file.path()).unwrap()).unwrap();
+        let mut rows = Vec::new();
+        let read = table.read(&Schema::new("test", 1, "", fields), |row| {
+            rows.push(format!("{row:?}"));
+            Ok(())
+        });
+        read.map(|()| rows).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn columns_of_no_type_take_no_memory_for_their_length() {
+        const LONG: usize = 1 << 45;
+        let long: ArrayRef = Arc::new(NullArray::new(LONG));
+        let nullable = |name| Field::new(name, Kind::U64, "").nullable();
+        let columns = [("a", Arc::clone(&long)), ("b", Arc::clone(&long))];
+        let error = read(&columns, vec![nullable("a"), nullable("b")]).unwrap_err();
+        assert!(error.contains("no value in any"), "{error}");
+        let error = read(&columns, vec![Field::new("a", Kind::U64, "")]).unwrap_err();
+        assert!(error.contains("no value in any"), "{error}");
+        // A dictionary of them, and a list of one.
+        let keys = Int8Array::from(vec![0]);
+        let words: ArrayRef =
+            Arc::new(DictionaryArray::<Int8Type>::try_new(keys, Arc::clone(&long)).unwrap());
+        let item = Arc::new(ArrowField::new("item", DataType::Null, true));
+        let offsets = OffsetBuffer::new(vec![0, i64::MAX >> 20].into());
+        let lists = arrow_array::LargeListArray::new(item, offsets, long, None);
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+        let columns = [("a", words), ("b", Arc::new(lists)), ("c", numbers)];
+        let rows = read(&columns, vec![nullable("a"), nullable("c")]);
+        assert_eq!(rows.unwrap(), ["[Null, U64(7)]"]);
+        let list = Field::new("b", Kind::U64s, "");
+        let error = read(&columns, vec![list]).unwrap_err();
+        assert!(
+            error.contains("row 1: the column b is not a list of numbers"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn lists_that_are_all_empty_may_have_no_type() {
+        let item = Arc::new(ArrowField::new("item", DataType::Null, true));
+        let of = |offsets: Vec<i32>, length| -> ArrayRef {
+            let offsets = OffsetBuffer::new(offsets.into());
+            let values = Arc::new(NullArray::new(length));
+            Arc::new(ListArray::new(Arc::clone(&item), offsets, values, None))
+        };
+        for kind in [Kind::U64s, Kind::Texts] {
+            let field = || vec![Field::new("a", kind, "")];
+            let empty = read(&[("a", of(vec![0, 0, 0], 0))], field()).unwrap();
+            assert_eq!(empty.len(), 2, "{empty:?}");
+            let error = read(&[("a", of(vec![0, 0, 1], 1))], field()).unwrap_err();
+            assert!(
+                error.contains("row 2: the column a is not a list of"),
+                "{error}"
+            );
+        }
+        // Lists in which each item has a number in a dictionary are refused.
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let words = DictionaryArray::<Int8Type>::try_new(Int8Array::from(vec![0]), texts).unwrap();
+        let item = Arc::new(ArrowField::new("item", words.data_type().clone(), true));
+        let offsets = OffsetBuffer::new(vec![0, 1].into());
+        let lists: ArrayRef = Arc::new(ListArray::new(item, offsets, Arc::new(words), None));
+        let error = read(&[("a", lists)], vec![Field::new("a", Kind::Texts, "")]).unwrap_err();
+        assert!(error.contains("its column a is List(Dictionary"), "{error}");
+    }
 }
