@@ -1,9 +1,11 @@
 //! The meanings of short flags, which are the same in all commands, and the advice for a letter that a command does not
 //! have.
 
+use crate::{messages, objects};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write;
 
 /// Advice for letters that users know from other tools.
@@ -72,6 +74,18 @@ pub fn with_tip(mut error: Error, command: &Command) -> Error {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     error
+}
+
+/// Shows an error of the parser as it shows errors, but for the secrets of URLs, and ends the process.
+pub fn refuse(error: Error, command: &Command, arguments: &[OsString]) -> ! {
+    let error = with_tip(error, command);
+    let plain = error.render().to_string();
+    let shown = objects::without_secrets(&plain, arguments);
+    if shown != plain {
+        messages::complain_in_lines(shown.trim_end().trim_start_matches("error: "));
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// The letters as a section of the manual page.

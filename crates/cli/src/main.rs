@@ -75,16 +75,7 @@ fn main() -> ExitCode {
         _ => Ok(()),
     };
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = parsed.unwrap_or_else(|error| {
-        let error = letters::with_tip(error, &definition());
-        let plain = error.render().to_string();
-        let shown = objects::without_secrets(&plain, &arguments);
-        if shown != plain {
-            messages::complain_in_lines(shown.trim_end().trim_start_matches("error: "));
-            std::process::exit(error.exit_code());
-        }
-        error.exit()
-    });
+    let cli = parsed.unwrap_or_else(|error| letters::refuse(error, &definition(), &arguments));
     if let Err(error) = files {
         messages::complain(&error);
         return ExitCode::from(2);

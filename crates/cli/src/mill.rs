@@ -6,8 +6,8 @@ pub mod parse;
 pub mod share;
 
 use crate::command::{definition, Cli, Command};
-use crate::messages;
 use crate::rows::RowsArgs;
+use crate::{messages, objects};
 use args::MillArgs;
 use clap::FromArgMatches;
 use gristmill::decode::Decode;
@@ -104,13 +104,17 @@ fn start(
 
 /// The flags for all jobs, of which some stand in a file.
 fn parsed(all: Vec<OsString>, path: &Path) -> Result<MillArgs, String> {
-    let parsed = definition().try_get_matches_from(all);
-    let told = |error| format!("{}: {}", path.display(), parse::in_a_line(error));
-    let matches = parsed.map_err(told)?;
+    let parsed = definition().try_get_matches_from(&all);
+    let told = |text: String| format!("{}: {text}", path.display());
+    let wrong = |error| told(parse::in_a_line(error, &all));
+    let matches = parsed.map_err(wrong)?;
+    if let Some((_, given)) = matches.subcommand() {
+        objects::check_files(given).map_err(told)?;
+    }
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Mill(args)) => Ok(args),
-        Ok(_) => Err(format!("{}: not the flags of a mill", path.display())),
-        Err(error) => Err(format!("{}: {error}", path.display())),
+        Ok(_) => Err(told("not the flags of a mill".into())),
+        Err(error) => Err(wrong(error)),
     }
 }
 

@@ -73,17 +73,22 @@ pub fn check_files(matches: &ArgMatches) -> Result<(), String> {
     Ok(())
 }
 
+/// The URL at the end of a text.
+fn url_in(text: &str) -> Option<&str> {
+    let mut ends = text.char_indices().map(|(at, _)| &text[at..]);
+    ends.find(|end| is_url(Path::new(end)))
+}
+
 /// A text, such as an error of the parser's, with the URLs among these arguments as they may be shown.
 pub fn without_secrets(text: &str, arguments: &[OsString]) -> String {
     let mut text = text.to_owned();
     for argument in arguments {
         let argument = argument.to_string_lossy();
-        let value = argument.split_once('=').map(|(_, value)| value);
-        for url in [Some(&*argument), value].into_iter().flatten() {
-            if is_url(Path::new(url)) {
-                let shown = shown_name(Path::new(url));
-                text = text.replace(url, &shown.display().to_string());
-            }
+        // A value may stand behind its flag, and may be a list, whose parts the parser shows.
+        let parts = argument.split(',').filter_map(url_in);
+        for url in url_in(&argument).into_iter().chain(parts) {
+            let shown = shown_name(Path::new(url));
+            text = text.replace(url, &shown.display().to_string());
         }
     }
     text

@@ -180,10 +180,16 @@ pub fn shown_name(name: &Path) -> PathBuf {
     if let Some(Ok(path)) = path_of_url(name) {
         return path;
     }
-    let known = scheme(name).filter(|(scheme, _)| SCHEMES.contains(&scheme.as_str()));
-    let Some((scheme, rest)) = known else {
-        return name.to_owned();
-    };
+    match scheme(name) {
+        Some((scheme, rest)) if scheme == "file" || SCHEMES.contains(&scheme.as_str()) => {
+            shown_url(&scheme, rest)
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// A URL as rows show it, by its scheme and what follows.
+fn shown_url(scheme: &str, rest: &[u8]) -> PathBuf {
     let rest = String::from_utf8_lossy(rest);
     let (place, path) = match rest.find(['/', '?', '#']) {
         Some(at) => rest.split_at(at),
@@ -217,14 +223,16 @@ pub fn shown_name(name: &Path) -> PathBuf {
 /// The path that a `file://` URL names; `None` for any other name.
 ///
 /// # Errors
-/// A line, for a URL of another host.
+/// A line with the URL, so far as it holds no secret, if it is one of another host.
 pub fn path_of_url(name: &Path) -> Option<Result<PathBuf, String>> {
     use std::os::unix::ffi::OsStringExt;
-    let (_, rest) = scheme(name).filter(|(scheme, _)| scheme == "file")?;
+    let (scheme, rest) = scheme(name).filter(|(scheme, _)| scheme == "file")?;
     let path = rest.strip_prefix(b"localhost").unwrap_or(rest);
     if path.first() != Some(&b'/') {
-        let why = "a file URL names a file of this machine, as file:///path";
-        return Some(Err(why.into()));
+        return Some(Err(format!(
+            "{}: a file URL names a file of this machine, as file:///path",
+            shown_url(&scheme, rest).display()
+        )));
     }
     Some(Ok(PathBuf::from(std::ffi::OsString::from_vec(decoded(
         path,
@@ -292,6 +300,8 @@ mod tests {
             ("az://c/k?sv=2024&sig=s3cr3t", "az://c/k"),
             ("S3A://b/a?b#c/", "s3a://b/a?b#c/"),
             ("file:///a%20b", "/a b"),
+            ("file://u:s3cr3t@h/a", "file://..."),
+            ("file://h/a?sig=s3cr3t", "file://h/a"),
             ("./s3://a?b", "./s3://a?b"),
             ("a/b?c=d", "a/b?c=d"),
         ] {
@@ -304,7 +314,13 @@ mod tests {
         let path = |url: &str| path_of_url(Path::new(url));
         assert_eq!(path("file:///a%20b/%c3%bc%"), Some(Ok("/a b/ü%".into())));
         assert_eq!(path("file://localhost/a"), Some(Ok("/a".into())));
-        assert!(matches!(path("file://other/a"), Some(Err(_))));
+        for (url, told) in [
+            ("file://other/a", "file://other/a: a file URL"),
+            ("file://u:s3cr3t@other/a", "file://...: a file URL"),
+        ] {
+            let why = path(url).unwrap().unwrap_err();
+            assert!(why.starts_with(told), "{why}");
+        }
         assert_eq!(path("/a"), None);
         assert_eq!(path("s3://b/k"), None);
     }

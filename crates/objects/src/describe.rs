@@ -5,7 +5,10 @@
 //! connection.
 
 use super::location::Kind;
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
 use object_store::client::{HttpError, HttpErrorKind};
+use object_store::gcp::GoogleConfigKey;
 use std::error::Error;
 
 /// Why an object that changed is not read further.
@@ -131,12 +134,21 @@ pub(crate) fn set_up(error: &object_store::Error, kind: Kind) -> Option<String> 
     Some(format!("its client cannot be set up without {missing}"))
 }
 
+/// The file that the client of a kind of store reads without being told, for messages.
+pub(crate) fn well_known(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Google => " and ~/.config/gcloud/application_default_credentials.json",
+        _ => "",
+    }
+}
+
 /// What a variable should hold, where it can be said in a few words.
 pub(crate) fn value_of(names: &[&str]) -> &'static str {
     match names {
         ["GOOGLE_SERVICE_ACCOUNT_KEY"] => ", which should be the JSON of a service account's key",
         ["GOOGLE_SERVICE_ACCOUNT"
         | "GOOGLE_SERVICE_ACCOUNT_PATH"
+        | "SERVICE_ACCOUNT"
         | "GOOGLE_APPLICATION_CREDENTIALS"] => ", which should name a file with the JSON of a key",
         [name] if name.ends_with("_PROXY_URL") => {
             ", which should be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
@@ -146,12 +158,29 @@ pub(crate) fn value_of(names: &[&str]) -> &'static str {
     }
 }
 
-/// Checks that the value of a variable can be sent: the clients would panic. `key` is its name in small letters.
+/// Whether the client of a kind of store reads a variable. `key` is its name in small letters. The bucket is the URL's.
+fn is_read(kind: Kind, key: &str) -> bool {
+    match kind {
+        Kind::S3 => key
+            .parse()
+            .is_ok_and(|key| !matches!(key, AmazonS3ConfigKey::Bucket)),
+        Kind::Google => key
+            .parse()
+            .is_ok_and(|key| !matches!(key, GoogleConfigKey::Bucket)),
+        Kind::Azure | Kind::Http => key
+            .parse()
+            .is_ok_and(|key| !matches!(key, AzureConfigKey::ContainerName)),
+    }
+}
+
+/// Checks that the value of a variable can be sent: the clients would panic. `key` is its name in small letters. What is
+/// a file's name or text is not sent, and a variable that no client reads is another program's.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check_value(key: &str, value: &str) -> Result<(), &'static str> {
-    let is_other = key.ends_with("_file")
+pub(crate) fn check_value(kind: Kind, key: &str, value: &str) -> Result<(), &'static str> {
+    let is_other = !is_read(kind, key)
+        || key.ends_with("_file")
         || key.ends_with("_certificate")
         || key.starts_with("google_service_account")
         || key.starts_with("google_application_credentials");

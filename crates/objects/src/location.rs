@@ -34,6 +34,15 @@ impl Kind {
         }
     }
 
+    /// The variable that sets its clients up, too, and does not begin as the others.
+    pub fn bare_variable(self) -> Option<&'static str> {
+        match self {
+            Kind::Google => Some("SERVICE_ACCOUNT"),
+            Kind::Azure => Some("MSI_ENDPOINT"),
+            Kind::S3 | Kind::Http => None,
+        }
+    }
+
     /// How the variables begin that set its clients up.
     pub fn variables(self) -> &'static str {
         match self {

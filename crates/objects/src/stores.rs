@@ -127,18 +127,23 @@ impl ObjectStores {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Whether a proxy is set for this kind of store alone.
+    fn has_own_proxy(&self, kind: Kind) -> bool {
+        let own = format!("{}PROXY_URL", kind.variables());
+        self.variable(&own).is_some()
+    }
+
     /// Timeouts by progress: a request may take as long as bytes come.
     fn options(&self, kind: Kind) -> ClientOptions {
         let options = ClientOptions::new()
             .with_timeout_disabled()
             .with_read_timeout(READ_TIMEOUT);
-        let own = format!("{}PROXY_URL", kind.variables());
         let mut listed = ["NO_PROXY", "no_proxy"].into_iter();
         let list = listed.find_map(|name| std::env::var(name).ok());
         match list.as_deref().and_then(excepting_all) {
             // The client takes `*` for all names, and for no address. A proxy that is given to it takes the place of those
             // of the environment, and this one is for no host.
-            Some(all) if self.variable(&own).is_none() => options
+            Some(all) if !self.has_own_proxy(kind) => options
                 .with_proxy_url("http://localhost")
                 .with_proxy_excludes(all),
             _ => options,
@@ -164,7 +169,10 @@ impl ObjectStores {
         }
         let start = kind.variables();
         let names = self.variables(start, None).map(|(_, name, _)| name);
+        let bare = kind.bare_variable();
+        let bare = bare.filter(|name| self.variable(name).is_some());
         let wrong: Vec<&str> = names
+            .chain(bare)
             .filter(|name| match self.built(kind, bucket, Some(name)) {
                 Ok(_) => true,
                 // Then it is missing.
@@ -172,7 +180,10 @@ impl ObjectStores {
             })
             .collect();
         match &*wrong {
-            [] => format!("its client cannot be set up; check the variables {start}*"),
+            [] => format!(
+                "its client cannot be set up; check the variables {start}*{}",
+                describe::well_known(kind)
+            ),
             wrong => format!(
                 "its client cannot be set up with the value of {}{}",
                 wrong.join(" and "),
@@ -189,7 +200,7 @@ impl ObjectStores {
             return Ok(Arc::clone(known));
         }
         for (key, name, value) in self.variables(kind.variables(), None) {
-            describe::check_value(&key, value).map_err(|wrong| format!("{name} {wrong}"))?;
+            describe::check_value(kind, &key, value).map_err(|wrong| format!("{name} {wrong}"))?;
         }
         let built = self.built(kind, bucket, None);
         let store = built.map_err(|error| self.unset(kind, bucket, &error))?;
@@ -204,8 +215,13 @@ impl ObjectStores {
         bucket: &str,
         without: Option<&str>,
     ) -> object_store::Result<Arc<dyn ObjectStore>> {
+        let bare = kind.bare_variable().filter(|name| without != Some(name));
+        let bare = bare.and_then(|name| self.variable(name));
+        let own_proxy = self.has_own_proxy(kind);
         let variables = || {
             let ours = self.variables(kind.variables(), without);
+            // The list of a proxy that is not set would take the place of that of the proxy for no host.
+            let ours = ours.filter(|(key, ..)| own_proxy || !key.ends_with("_proxy_excludes"));
             ours.map(|(key, _, value)| {
                 let all = key
                     .ends_with("_proxy_excludes")
@@ -235,7 +251,7 @@ impl ObjectStores {
                     .with_client_options(options)
                     .with_http_connector(connector)
                     .with_retry(retry);
-                if let Some(path) = self.variable("SERVICE_ACCOUNT") {
+                if let Some(path) = bare {
                     builder = builder.with_service_account_path(path);
                 }
                 for (key, value) in variables() {
@@ -250,7 +266,7 @@ impl ObjectStores {
                     .with_client_options(options)
                     .with_http_connector(connector)
                     .with_retry(retry);
-                if let Some(endpoint) = self.variable("MSI_ENDPOINT") {
+                if let Some(endpoint) = bare {
                     builder = builder.with_msi_endpoint(endpoint);
                 }
                 for (key, value) in variables() {
@@ -368,115 +384,4 @@ impl Stores for ObjectStores {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the crate `object_store` takes from variables: of each kind of value a few.
-    const NAMES: [&str; 27] = [
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_REGION",
-        "AWS_ENDPOINT_URL",
-        "AWS_ALLOW_HTTP",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CHECKSUM_ALGORITHM",
-        "AWS_SERVER_SIDE_ENCRYPTION",
-        "AWS_SSE_CUSTOMER_KEY_BASE64",
-        "AWS_TIMEOUT",
-        "AWS_PROXY_URL",
-        "AWS_PROXY_CA_CERTIFICATE",
-        "AWS_USER_AGENT",
-        "GOOGLE_SERVICE_ACCOUNT",
-        "GOOGLE_SERVICE_ACCOUNT_KEY",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "GOOGLE_BASE_URL",
-        "GOOGLE_PROXY_URL",
-        "AZURE_STORAGE_ACCOUNT_NAME",
-        "AZURE_STORAGE_ACCOUNT_KEY",
-        "AZURE_STORAGE_SAS_TOKEN",
-        "AZURE_CLIENT_SECRET",
-        "AZURE_AUTHORITY_HOST",
-        "AZURE_STORAGE_ENDPOINT",
-        "AZURE_CREDENTIAL_TYPE",
-        "AZURE_PROXY_URL",
-    ];
-
-    #[test]
-    fn values_that_are_malformed_are_told_by_their_variable_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("key.json");
-        std::fs::write(&file, r#"{"private_key": ["hunter2"], "hunter2": hunter2"#).unwrap();
-        let file = file.to_str().unwrap().to_owned();
-        let values = [
-            "hunter2",
-            "hunter2\n",
-            "hunter2\u{fc}",
-            "http://hunter2:hunter2@[::x",
-            "?sig=%ff%hunter2&hunter2",
-            r#"{"private_key": "hunter2", "private_key_id": "hunter2", "client_email": "hunter2"}"#,
-            r#"{"hunter2": hunter2"#,
-            &file,
-        ];
-        let mut refused = std::collections::BTreeSet::new();
-        for name in NAMES {
-            let url = match name {
-                name if name.starts_with("AWS_") => "s3://bucket/key",
-                name if name.starts_with("GOOGLE_") => "gs://bucket/key",
-                _ => "az://bucket/key",
-            };
-            for value in values {
-                let mut variables = vec![(name.to_owned(), value.to_owned())];
-                if name != "AZURE_STORAGE_ACCOUNT_NAME" {
-                    variables.push(("AZURE_STORAGE_ACCOUNT_NAME".into(), "account".into()));
-                }
-                let stores = ObjectStores::with_variables(variables);
-                if let Err(told) = stores.open(Path::new(url), Names::Objects) {
-                    assert!(!told.contains("hunter") && !told.contains('\n'), "{told}");
-                    assert!(
-                        told.contains(name) || told.contains("without AWS_"),
-                        "{told}"
-                    );
-                    refused.insert(name);
-                }
-                assert!(!format!("{stores:?}").contains("hunter"));
-            }
-        }
-        for name in [
-            "AWS_ACCESS_KEY_ID",
-            "AWS_TIMEOUT",
-            "AWS_PROXY_URL",
-            "GOOGLE_SERVICE_ACCOUNT",
-            "GOOGLE_SERVICE_ACCOUNT_KEY",
-            "AZURE_STORAGE_ACCOUNT_KEY",
-            "AZURE_STORAGE_SAS_TOKEN",
-        ] {
-            assert!(refused.contains(name), "{name} takes anything: {refused:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        for (variable, url, told) in [
-            (None, "az://c/k", "AZURE_STORAGE_ACCOUNT_NAME"),
-            (
-                Some("AWS_ACCESS_KEY_ID"),
-                "s3://b/k",
-                "AWS_SECRET_ACCESS_KEY",
-            ),
-            (
-                Some("AWS_SECRET_ACCESS_KEY"),
-                "s3://b/k",
-                "AWS_ACCESS_KEY_ID",
-            ),
-        ] {
-            let set = variable.map(|name| (name.to_owned(), "hunter2".to_owned()));
-            let stores = ObjectStores::with_variables(set);
-            let error = stores.open(Path::new(url), Names::Objects).err().unwrap();
-            assert!(
-                error.contains(told) && !error.contains("hunter2"),
-                "{error}"
-            );
-        }
-    }
-}
+mod tests;

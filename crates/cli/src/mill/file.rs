@@ -4,6 +4,7 @@
 use super::parse::{Written, JOBS};
 use crate::command::definition;
 use gristmill::bounded;
+use gristmill::source::shown_name;
 use std::ffi::OsString;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
@@ -170,7 +171,10 @@ impl Document<'_> {
             let known = known(command);
             return Err(self.wrong(
                 key,
-                &format!("unknown key `{name}`; a key here is {known}a long flag of `gristmill {command}`"),
+                &format!(
+                    "unknown key `{}`; a key here is {known}a long flag of `gristmill {command}`",
+                    shown_name(Path::new(name)).display()
+                ),
             ));
         };
         let takes_value = flag.get_action().takes_values();

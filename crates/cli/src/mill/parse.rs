@@ -5,7 +5,9 @@ use crate::command::{definition, Cli, Command};
 use crate::{letters, objects};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
-use std::ffi::OsString;
+use gristmill::source::shown_name;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 /// What stands before each job.
 const SEPARATOR: &str = "+";
@@ -97,7 +99,7 @@ pub fn job(written: &Written) -> Result<Command, String> {
         None => text,
     };
     let name = written.arguments.first();
-    let name = name.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = name.map_or_else(String::new, |name| shown(name));
     if !JOBS.contains(&&*name) {
         let jobs = JOBS.join(", ");
         return Err(told(if name.is_empty() {
@@ -107,24 +109,33 @@ pub fn job(written: &Written) -> Result<Command, String> {
         }));
     }
     let own = std::iter::once(OsString::from("gristmill")).chain(written.arguments.clone());
-    let parsed = definition().try_get_matches_from(own);
+    let own: Vec<OsString> = own.collect();
+    let parsed = definition().try_get_matches_from(&own);
     let matches = parsed.map_err(|error| {
         if place.is_none() {
-            letters::with_tip(error, &definition()).exit();
+            letters::refuse(error, &definition(), &own);
         }
-        told(format!("{name}: {}", in_a_line(error)))
+        told(format!("{name}: {}", in_a_line(error, &own)))
     })?;
     if let Some((_, given)) = matches.subcommand() {
         check(&name, given).map_err(told)?;
         objects::check_files(given).map_err(told)?;
     }
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| told(error.to_string()))?;
+    let cli = Cli::from_arg_matches(&matches);
+    let cli = cli.map_err(|error| told(in_a_line(error, &own)))?;
     Ok(cli.command)
 }
 
-/// The first paragraph of what the parser says, in one line.
-pub fn in_a_line(error: clap::Error) -> String {
+/// An argument as it may be shown: of a URL no secret.
+fn shown(argument: &OsStr) -> String {
+    let shown = shown_name(Path::new(argument));
+    shown.to_string_lossy().into_owned()
+}
+
+/// The first paragraph of what the parser says of these arguments, in one line.
+pub fn in_a_line(error: clap::Error, arguments: &[OsString]) -> String {
     let text = letters::with_tip(error, &definition()).render().to_string();
+    let text = objects::without_secrets(&text, arguments);
     let first = text.split("\n\n").next().unwrap_or_default();
     let first = first.trim_start_matches("error: ").trim_end();
     first.replace('\n', " ")
@@ -142,28 +153,28 @@ fn check(name: &str, given: &ArgMatches) -> Result<(), String> {
         if given.value_source(id) != Some(ValueSource::CommandLine) {
             continue;
         }
-        let shown = match (argument.get_long(), argument.get_short()) {
+        let named = match (argument.get_long(), argument.get_short()) {
             (Some(long), _) => format!("--{long}"),
             (None, Some(short)) => format!("-{short}"),
             (None, None) => {
                 let value = given.get_raw(id).into_iter().flatten().next();
-                value.map_or_else(String::new, |value| value.to_string_lossy().into_owned())
+                value.map_or_else(String::new, shown)
             }
         };
         let refused = REFUSED
             .iter()
             .find(|(command, flags, _)| *command == name && flags.contains(&id));
         if let Some((.., why)) = refused {
-            return Err(format!("`+ {name}`: {shown}: {why}"));
+            return Err(format!("`+ {name}`: {named}: {why}"));
         }
         if id == "paths" {
             return Err(format!(
-                "`+ {name}`: {shown}: paths are for all jobs; write it before the first +"
+                "`+ {name}`: {named}: paths are for all jobs; write it before the first +"
             ));
         }
         if arguments("mill").any(|front| front.get_id().as_str() == id) {
             return Err(format!(
-                "`+ {name}`: {shown} is for all jobs; write it before the first +"
+                "`+ {name}`: {named} is for all jobs; write it before the first +"
             ));
         }
     }

@@ -238,3 +238,27 @@ fn a_manifest_keeps_no_secret_of_its_urls() {
     let same = world.run(&["diff", "one.jsonl", "dir/a"]);
     assert_eq!((same.code, same.err.as_str()), (Some(0), ""), "{same:?}");
 }
+
+#[test]
+fn a_file_url_of_another_machine_is_named_where_it_is_refused() {
+    let world = told();
+    for (host, shown) in [
+        ("other", "file://other/m.jsonl: "),
+        ("user:hunter2@other", "file://...: "),
+    ] {
+        let url = format!("file://{host}/m.jsonl");
+        for arguments in [
+            ["diff", &url, "dir"],
+            ["diff", "old.jsonl", &url],
+            ["digest", "dir", &url],
+        ] {
+            let done = world.run(&arguments);
+            assert_eq!(done.code, Some(2), "{done:?}");
+            assert!(
+                done.err.contains(&format!("gristmill: {shown}")),
+                "{done:?}"
+            );
+            assert!(done.err.contains("as file:///path"), "{done:?}");
+        }
+    }
+}

@@ -222,3 +222,24 @@ fn a_proxy_that_is_not_there_is_told_without_its_password() {
         }
     }
 }
+
+#[test]
+fn no_proxy_for_all_hosts_is_not_narrowed_by_the_list_of_a_proxy_that_is_not_set() {
+    let world = World::new();
+    world.put("d/a", "a needle\n");
+    let expected = sum(&world.run(&["digest", "d/a"]));
+    let ask = |variables: &[(&str, &str)]| {
+        let mut tool = world.tool(&["digest", "s3://bucket/d/a"]);
+        tool.env("HTTP_PROXY", "http://127.0.0.1:1")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("AWS_PROXY_EXCLUDES", "x")
+            .envs(variables.iter().copied());
+        finish(tool)
+    };
+    assert_eq!(sum(&ask(&[("NO_PROXY", "*")])), expected);
+    let own = [("NO_PROXY", "*"), ("AWS_PROXY_URL", "http://127.0.0.1:1")];
+    for variables in [&own[..], &[]] {
+        let asked = ask(variables);
+        assert!(asked.failure().contains("cannot connect"), "{asked:?}");
+    }
+}

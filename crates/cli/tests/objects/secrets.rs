@@ -19,7 +19,7 @@ fn files_hold_none(world: &World, but: &str) {
     }
 }
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: [&[&str]; 40] = [
     &["digest"],
     &[
         "digest",
@@ -60,7 +60,55 @@ const COMMANDS: [&[&str]; 33] = [
     &["compile", "-o", "x.gms", "-f"],
     &["mill", "d", "+", "digest", "+", "digest", "--output"],
     &["selftest"],
+    // Behind a +, and in what the parser refuses.
+    &["mill", "d", "+", "digest"],
+    &["mill", "d", "+", "scan", "--all", "x"],
+    &["mill", "d", "+"],
+    &["mill", "d", "+", "digest", "--chunks"],
+    &["mill", "d", "--workers"],
+    &["digest", "--algorithm"],
+    &["scan", "x", "d", "--context"],
 ];
+
+#[test]
+fn jobs_show_no_secret_of_a_url_behind_a_plus_sign_or_in_a_file() {
+    let world = World::new();
+    world.put("d/a", "a needle\n");
+    let url = "https://user:hunter2@h/f?sig=hunter2";
+    let shown = "https://h/f";
+    let refused = |arguments: &[&str]| {
+        let done = world.run(arguments);
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert!(done.err.contains(shown), "{done:?}");
+    };
+    for job in [
+        &[url][..],
+        &["digest", url],
+        &["scan", "--all", "x", url],
+        &["digest", "--chunks", url],
+        &["digest", &format!("--chunks={url}")],
+        &["digest", "--algorithm", &format!("sha256,{url},blake3")],
+        &["scan", "--all", &format!("-C{url}"), "x"],
+        &["digest", "--output", url],
+    ] {
+        refused(&[&["mill", "d", "+"], job].concat());
+    }
+    for text in [
+        format!("record = '{url}'\n[[job]]\ncommand = 'stats'\n"),
+        format!("workers = '{url}'\n[[job]]\ncommand = 'stats'\n"),
+        format!("'{url}' = 1\n"),
+        format!("[[job]]\ncommand = 'digest'\nchunks = '{url}'\n"),
+        format!("[[job]]\ncommand = 'digest'\noutput = '{url}'\n"),
+        format!("[[job]]\ncommand = 'digest'\narguments = ['{url}']\n"),
+        format!("[[job]]\ncommand = 'digest'\n'{url}' = true\n"),
+    ] {
+        fs::write(world.path().join("list"), &text).unwrap();
+        refused(&["mill", "d", "--jobs", "list"]);
+    }
+    fs::write(world.path().join("list"), format!("{url}\n")).unwrap();
+    assert_eq!(world.run(&["mill", "d", "--jobs", "list"]).code, Some(2));
+    files_hold_none(&world, "list");
+}
 
 #[test]
 fn secrets_of_urls_are_in_no_row_no_message_and_no_file() {
@@ -148,4 +196,16 @@ fn malformed_urls_and_lists_of_them_show_no_secret() {
             assert_eq!(done.code, Some(2), "{done:?}");
         }
     }
+}
+
+#[test]
+fn the_file_that_is_read_without_being_named_is_told() {
+    let world = World::new();
+    let file = ".config/gcloud/application_default_credentials.json";
+    fs::create_dir_all(world.path().join(".config/gcloud")).unwrap();
+    fs::write(world.path().join(file), r#"{"hunter2": hunter2"#).unwrap();
+    let mut tool = world.tool(&["digest", "gs://bucket/a"]);
+    tool.env("HOME", world.path());
+    let done = finish(tool);
+    assert!(done.failure().contains(file), "{done:?}");
 }
