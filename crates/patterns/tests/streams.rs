@@ -32,6 +32,16 @@ const PATTERNS: &[&str] = &[
     r"(?s)a.{3,}?\ba",
     "(?s)a(?:b.*c|c.*b|\n.*a)?",
     "(?s)c(?:a|.*bbb|..*b b)",
+    // The second alternative enters the tail of the loop of the first, so that bytes which change nothing while all threads
+    // began at one place move a beginning from one thread to another where two did.
+    "(?:a[abcx]*x|b)c*\n",
+    "(?:a[abx]*b|x)[bx]* ",
+    r"(?s)(?:a.*?b|c)\s*[0-9]{3}",
+    "(?s)(?:a.*?b|c)x*b",
+    "(?s)(?:a.*b|b)x*(?:c|\n)",
+    "(?:ab[abx]*x|b)[ab]*(?: |c)",
+    "(?s)(?:a.*c|b[ab]*)[bx]*c(?:x| )",
+    "(?s)(?:a.*x|b.*b|c)[bx]*\n",
 ];
 
 fn text(rng: &mut Rng) -> Vec<u8> {
@@ -43,6 +53,9 @@ fn text(rng: &mut Rng) -> Vec<u8> {
             b"a\xC3\xA9\n",
             b"axxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
             b"abxxxxxxxxxxxxxxxxxxx \r\n",
+            b"aabbbccxxxx\n",
+            b"abcx1 ",
+            b"abbcxxx  \n123",
             b"abcxxxxxxxxxxxxxxxxxxx \r\n\xC3\xA9",
         ])
         .unwrap();
@@ -132,6 +145,40 @@ fn a_text_of_which_the_last_bytes_are_kept_has_the_matches_of_the_whole_text() {
         errors += usize::from(found.1.is_some());
     }
     assert!(matches > 10_000 && errors > 500, "{matches} {errors}");
+}
+
+#[test]
+fn a_byte_that_moves_a_beginning_to_another_thread_is_not_skipped() {
+    let many = "x".repeat(30);
+    for (regex, text) in [
+        ("(?:s[xyst]*x|t)y*z", "sxxtyxz".to_owned()),
+        ("(?:s[xyst]*x|t)y*z", format!("s{many}tyy{many}yyz")),
+        (
+            r"(?s)(?:key.*?=|token)\s*[0-9]{8}",
+            "key == token  = 12345678".to_owned(),
+        ),
+        (
+            r"(?s)(?:key.*?=|token)\s*[0-9]{8}",
+            "key a= b==  token \n==\n 12345678".to_owned(),
+        ),
+    ] {
+        let set = RegexSet::new(&[regex]).unwrap();
+        let one = regex::bytes::Regex::new(regex).unwrap();
+        for most in [1000, 10, 3] {
+            let mut found = Vec::new();
+            let mut search = set.stream(0, 0, None, most).unwrap();
+            let state = search.read(text.as_bytes(), 0, true, |start, end| {
+                found.push((start, end));
+            });
+            let expected = expected(&one, text.as_bytes(), most);
+            let too_long = match state {
+                StreamState::TooLong { from } => Some(from),
+                _ => None,
+            };
+            found.retain(|(start, _)| too_long.is_none_or(|from| *start < from));
+            assert_eq!((found, too_long), expected, "{regex} in {text:?}, {most}");
+        }
+    }
 }
 
 #[test]
