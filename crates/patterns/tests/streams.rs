@@ -32,6 +32,16 @@ const PATTERNS: &[&str] = &[
     r"(?s)a.{3,}?\ba",
     "(?s)a(?:b.*c|c.*b|\n.*a)?",
     "(?s)c(?:a|.*bbb|..*b b)",
+    // The second alternative enters the tail of the loop of the first, so that bytes which change nothing while all threads
+    // began at one place move a beginning from one thread to another where two did.
+    "(?:a[abcx]*x|b)c*\n",
+    "(?:a[abx]*b|x)[bx]* ",
+    r"(?s)(?:a.*?b|c)\s*[0-9]{3}",
+    "(?s)(?:a.*?b|c)x*b",
+    "(?s)(?:a.*b|b)x*(?:c|\n)",
+    "(?:ab[abx]*x|b)[ab]*(?: |c)",
+    "(?s)(?:a.*c|b[ab]*)[bx]*c(?:x| )",
+    "(?s)(?:a.*x|b.*b|c)[bx]*\n",
 ];
 
 fn text(rng: &mut Rng) -> Vec<u8> {
@@ -43,6 +53,9 @@ fn text(rng: &mut Rng) -> Vec<u8> {
             b"a\xC3\xA9\n",
             b"axxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
             b"abxxxxxxxxxxxxxxxxxxx \r\n",
+            b"aabbbccxxxx\n",
+            b"abcx1 ",
+            b"abbcxxx  \n123",
             b"abcxxxxxxxxxxxxxxxxxxx \r\n\xC3\xA9",
         ])
         .unwrap();
@@ -99,6 +112,7 @@ fn by_pieces(set: &RegexSet, number: usize, text: &[u8], most: u64, rng: &mut Rn
                 found.retain(|(start, _)| *start < from);
                 return (found, Some(from));
             }
+            StreamState::TooManySteps { .. } => panic!("of {} with {most}", PATTERNS[number]),
         }
         if let Some((at, before)) = search.rest().filter(|_| rng.u8(..50) == 0) {
             search = begin(at, before);
@@ -135,6 +149,40 @@ fn a_text_of_which_the_last_bytes_are_kept_has_the_matches_of_the_whole_text() {
 }
 
 #[test]
+fn a_byte_that_moves_a_beginning_to_another_thread_is_not_skipped() {
+    let many = "x".repeat(30);
+    for (regex, text) in [
+        ("(?:s[xyst]*x|t)y*z", "sxxtyxz".to_owned()),
+        ("(?:s[xyst]*x|t)y*z", format!("s{many}tyy{many}yyz")),
+        (
+            r"(?s)(?:key.*?=|token)\s*[0-9]{8}",
+            "key == token  = 12345678".to_owned(),
+        ),
+        (
+            r"(?s)(?:key.*?=|token)\s*[0-9]{8}",
+            "key a= b==  token \n==\n 12345678".to_owned(),
+        ),
+    ] {
+        let set = RegexSet::new(&[regex]).unwrap();
+        let one = regex::bytes::Regex::new(regex).unwrap();
+        for most in [1000, 10, 3] {
+            let mut found = Vec::new();
+            let mut search = set.stream(0, 0, None, most).unwrap();
+            let state = search.read(text.as_bytes(), 0, true, |start, end| {
+                found.push((start, end));
+            });
+            let expected = expected(&one, text.as_bytes(), most);
+            let too_long = match state {
+                StreamState::TooLong { from } => Some(from),
+                _ => None,
+            };
+            found.retain(|(start, _)| too_long.is_none_or(|from| *start < from));
+            assert_eq!((found, too_long), expected, "{regex} in {text:?}, {most}");
+        }
+    }
+}
+
+#[test]
 fn a_text_of_beginnings_takes_no_longer_than_others() {
     let patterns = [
         "(?s)begin.*end",
@@ -159,4 +207,26 @@ fn nothing_is_told_of_a_match_that_is_soon_known_to_be_too_long() {
     let told = |_, _| panic!("a match");
     let state = search.read(&text, 0, false, told);
     assert_eq!(state, StreamState::TooLong { from: 0 });
+}
+
+/// Each beginning matches alone, waits for a longer match in another state of the automaton than the ones before it, and so
+/// reads as far ahead as they did.
+#[test]
+fn a_search_that_reads_a_text_in_hundreds_of_states_ends() {
+    let regex = "(?s)x(?:(?:.{1000})*END)?";
+    let set = RegexSet::new(&[regex]).unwrap();
+    let before = set.memory_usage();
+    let mut text = b"x".repeat(1 << 16);
+    let mut search = set.stream(0, 0, None, 1 << 13).unwrap();
+    assert!(set.memory_usage() > before);
+    let mut found = Vec::new();
+    let state = search.read(&text, 0, false, |start, end| found.push((start, end)));
+    // The first beginning may still lead to a match.
+    assert_eq!(state, StreamState::TooManySteps { from: 0 });
+    assert!((1..1000).contains(&found.len()), "{}", found.len());
+    assert!((0..).zip(&found).all(|(at, one)| *one == (at, at + 1)));
+    // It stays so.
+    text.push(b'x');
+    let again = search.read(&text, 0, true, |_, _| panic!("a match"));
+    assert_eq!(again, state);
 }

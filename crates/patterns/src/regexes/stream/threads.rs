@@ -4,8 +4,8 @@ use regex_automata::nfa::thompson::{State, NFA};
 use regex_automata::util::primitives::StateID;
 use std::collections::HashMap;
 
-/// The most lists of states for which bytes are remembered that leave them as they are.
-const MOST_LISTS: usize = 64;
+/// The most bytes that the lists take for which bytes are remembered that leave them as they are.
+const MOST_LISTS: usize = 1 << 20;
 
 /// A way through the automaton, as far as it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,14 @@ pub(super) struct Thread {
     /// Where the match would begin.
     pub start: u64,
 }
+
+/// What a list is known by: of each thread its state, and whether it began where the one before it in the list began.
+///
+/// That decides whether a byte leaves a list as it is. The states, in their order, decide which states follow, and from which
+/// thread each of these comes, and so its start. Starts ascend in a list, so two threads have the same start if all from the
+/// one to the other began where the one before them did. Threads that begin at this very place come last and have a start
+/// that no other has; so a list is not left as it is if one of them comes into it.
+type Place = (StateID, bool);
 
 /// The threads at one place of a text, those that the regex prefers first. No two are in the same state.
 #[derive(Debug)]
@@ -34,14 +42,18 @@ pub(super) struct Threads {
     first: Box<[bool; 256]>,
     /// Whether a match can be empty.
     can_be_empty: bool,
-    /// The lists behind one of which nothing changes, by their states, and for each of them the bytes for which that is so.
-    lists: HashMap<Vec<StateID>, usize>,
+    /// The lists that a byte left as they were, and for each of them all bytes for which that is so.
+    lists: HashMap<Vec<Place>, usize>,
     unchanged: Vec<[bool; 256]>,
+    /// Bytes that these take.
+    lists_bytes: usize,
     /// The number of the list as it is, if it is known.
     number: Option<usize>,
     /// The list that is made of `list`, and the states that are still to be entered.
     next: Vec<Thread>,
     stack: Vec<StateID>,
+    /// States that were asked what follows, and bytes that were passed over.
+    steps: u64,
 }
 
 impl Threads {
@@ -59,10 +71,17 @@ impl Threads {
             can_be_empty,
             lists: HashMap::new(),
             unchanged: Vec::new(),
+            lists_bytes: 0,
             number: None,
             next: Vec::new(),
             stack: Vec::new(),
+            steps: 0,
         }
+    }
+
+    /// The steps that were taken so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     pub fn is_empty(&self) -> bool {
@@ -79,11 +98,13 @@ impl Threads {
     }
 
     /// The number of bytes of `text`, from its first on, that change nothing, as far as that is known.
-    pub fn same(&self, text: &[u8]) -> usize {
+    pub fn same(&mut self, text: &[u8]) -> usize {
         let Some(number) = self.number else { return 0 };
         let unchanged = &self.unchanged[number];
         let other = text.iter().position(|byte| !unchanged[usize::from(*byte)]);
-        other.unwrap_or(text.len())
+        let same = other.unwrap_or(text.len());
+        self.steps += same as u64;
+        same
     }
 
     /// Adds the threads of a match that would begin here, at the byte `index` of `text`. They come last.
@@ -145,6 +166,7 @@ impl Threads {
         let byte = text[index];
         self.round += 1;
         self.next.clear();
+        self.steps += 1 + self.list.len() as u64;
         for number in 0..self.list.len() {
             let thread = self.list[number];
             let next = match self.nfa.state(thread.state) {
@@ -164,32 +186,48 @@ impl Threads {
         if !is_same {
             self.number = None;
         } else if is_plain && !looked && !self.matched {
-            let number = self.number();
-            self.unchanged[number][usize::from(byte)] = true;
-            self.number = Some(number);
+            self.number = self.number();
+            if let Some(number) = self.number {
+                self.unchanged[number][usize::from(byte)] = true;
+            }
         }
     }
 
-    /// The number of the list as it is.
-    fn number(&mut self) -> usize {
-        if let Some(number) = self.number {
-            return number;
+    /// The number of the list as it is. `None` if it is too long for one.
+    fn number(&mut self) -> Option<usize> {
+        if self.number.is_some() {
+            return self.number;
         }
-        if self.unchanged.len() >= MOST_LISTS {
+        let bytes = std::mem::size_of_val(&[false; 256]) + self.list.len() * size_of::<Place>();
+        if bytes > MOST_LISTS {
+            return None;
+        }
+        let mut before = None;
+        let places = self.list.iter().map(|thread| {
+            let start = before.replace(thread.start);
+            (thread.state, start == Some(thread.start))
+        });
+        let places: Vec<Place> = places.collect();
+        if let Some(number) = self.lists.get(&places) {
+            return Some(*number);
+        }
+        if self.lists_bytes + bytes > MOST_LISTS {
             self.lists.clear();
             self.unchanged.clear();
+            self.lists_bytes = 0;
         }
-        let states = self.list.iter().map(|thread| thread.state).collect();
-        *self.lists.entry(states).or_insert_with(|| {
-            self.unchanged.push([false; 256]);
-            self.unchanged.len() - 1
-        })
+        let number = self.unchanged.len();
+        self.lists.insert(places, number);
+        self.unchanged.push([false; 256]);
+        self.lists_bytes += bytes;
+        Some(number)
     }
 
     /// Adds to `next` the threads of a state, and of all that it leads to without a byte, at `index` of `text`.
     fn enter(&mut self, state: StateID, start: u64, text: &[u8], index: usize) {
         self.stack.push(state);
         while let Some(state) = self.stack.pop() {
+            self.steps += 1;
             let entered = &mut self.entered[state.as_usize()];
             if std::mem::replace(entered, self.round) == self.round {
                 continue;
