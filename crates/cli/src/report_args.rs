@@ -22,8 +22,9 @@ pub struct ReportArgs {
     /// created, or replaces an earlier log; any other file is left unchanged. The run does not read it. A slot, which
     /// is a chunk of a file, takes 160 bytes, plus the file's path and the slot's results: 1,024 bytes for `stats`, 8
     /// for each record of `scan` and `run` and each accumulator. The bytes of standard input and FIFOs, which cannot be
-    /// read again, are all recorded in it. A log keeps scans for lines, and for strings by `scan --all`, digests by BLAKE3
-    /// or CRC-32C alone, `stats` and `run`, whether a device or the processor runs them; anything else is refused with it.
+    /// read again, are all recorded in it. A log keeps scans for lines and for every occurrence of strings, digests by
+    /// BLAKE3 or CRC-32C alone, `stats` and `run`, whether a device or the processor runs them; anything else is refused
+    /// with it.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
