@@ -112,6 +112,7 @@ fn by_pieces(set: &RegexSet, number: usize, text: &[u8], most: u64, rng: &mut Rn
                 found.retain(|(start, _)| *start < from);
                 return (found, Some(from));
             }
+            StreamState::TooManySteps { .. } => panic!("of {} with {most}", PATTERNS[number]),
         }
         if let Some((at, before)) = search.rest().filter(|_| rng.u8(..50) == 0) {
             search = begin(at, before);
@@ -206,4 +207,35 @@ fn nothing_is_told_of_a_match_that_is_soon_known_to_be_too_long() {
     let told = |_, _| panic!("a match");
     let state = search.read(&text, 0, false, told);
     assert_eq!(state, StreamState::TooLong { from: 0 });
+}
+
+/// Each beginning matches alone, waits for a longer match in another state of the automaton than the ones before it, and so
+/// reads as far ahead as they did.
+#[test]
+fn a_search_that_reads_a_text_in_hundreds_of_states_ends() {
+    let regex = "(?s)x(?:(?:.{1000})*END)?";
+    let set = RegexSet::new(&[regex]).unwrap();
+    let before = set.memory_usage();
+    let mut text = b"x".repeat(1 << 16);
+    let mut search = set.stream(0, 0, None, 1 << 13).unwrap();
+    assert!(set.memory_usage() > before);
+    let mut found = Vec::new();
+    let state = search.read(&text, 0, false, |start, end| found.push((start, end)));
+    // The first beginning may still lead to a match.
+    assert_eq!(state, StreamState::TooManySteps { from: 0 });
+    assert!((1..1000).contains(&found.len()), "{}", found.len());
+    assert!((0..).zip(&found).all(|(at, one)| *one == (at, at + 1)));
+    // It stays so.
+    text.push(b'x');
+    let again = search.read(&text, 0, true, |_, _| panic!("a match"));
+    assert_eq!(again, state);
+}
+
+#[test]
+fn a_text_that_is_read_once_may_be_in_thousands_of_states() {
+    let set = RegexSet::new(&["(?:ab){0,1500}c"]).unwrap();
+    let text = b"ab".repeat(15_000);
+    let mut search = set.stream(0, 0, None, 256).unwrap();
+    let state = search.read(&text, 0, true, |_, _| panic!("a match"));
+    assert_eq!(state, StreamState::Ended);
 }

@@ -75,7 +75,8 @@ pub struct ScanArgs {
     pub(super) all: bool,
 
     /// With --all and --rules, the longest match of a regex that is found. Where a longer one begins, an error says so, and
-    /// the regex is not searched for in the rest of the file. What begins like a match and has no end is no error.
+    /// the regex is not searched for in the rest of the file. What begins like a match and has no end is no error, unless
+    /// telling that takes too many steps.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1M")]
     pub(super) max_match: usize,
 

@@ -12,13 +12,13 @@
 //! match is longer than what a worker saw (`chains`). Bytes are kept for that, up to twice the longest match that is
 //! allowed ([`SweepJobBuilder::max_match`]). Where these do not tell whether there is a match, the regex is followed byte by byte,
 //! and the search goes on as if there were none. If there is one, it is an error that names file, place and pattern: rows
-//! of that pattern that lie within the long match may have been written before.
+//! of that pattern that lie within the long match may have been written before. So it is where following the regex takes too
+//! many steps: as many as an automaton of hundreds of states may take that reads the same bytes again and again.
 //!
 //! A [part](crate::source::Entry::part) of a file has the matches that begin in it. They are those of the whole file: a
 //! search for regexes begins at a place before the part over which no match reaches (`border`), where a search of the whole
 //! file stands between two matches, too, and goes on behind the part until all that begin in it are known. Only where a
-//! regex is given up for the longest match may parts differ: in a part that is not read from that place on, it is searched
-//! for again.
+//! regex is given up may parts differ: in a part that is not read from that place on, it is searched for again.
 //!
 //! ```
 //! use gristmill::jobs::sweep::SweepJob;
@@ -63,7 +63,7 @@ mod tail;
 mod tests;
 
 pub use builder::{SweepBuildError, SweepJobBuilder, DEFAULT_MAX_MATCH};
-pub use error::SweepError;
+pub use error::{SweepError, SweepErrorKind};
 pub use gristmill_patterns::saved::{SetError, MAGIC};
 pub use gristmill_patterns::{Boundary, Case, LineSettings, PatternSet, PlainStrings, RegexPlan};
 pub use job::{SweepFile, SweepJob};

@@ -29,6 +29,7 @@ pub(super) struct Compiled {
     tries: OnceLock<Option<Box<DFA>>>,
     rest: OnceLock<Option<Box<DFA>>>,
     open: OnceLock<Option<Box<Open>>>,
+    forward: OnceLock<Option<NFA>>,
     whole_at: OnceLock<Option<Box<Backtracker>>>,
     rest_at: OnceLock<Option<Box<Backtracker>>>,
 }
@@ -72,6 +73,7 @@ impl Compiled {
             tries: OnceLock::new(),
             rest: OnceLock::new(),
             open: OnceLock::new(),
+            forward: OnceLock::new(),
             whole_at: OnceLock::new(),
             rest_at: OnceLock::new(),
         }
@@ -136,10 +138,11 @@ impl Compiled {
         self.open.get_or_init(open).as_deref()
     }
 
-    /// The automaton that reads forward, for a search that is followed byte by byte. It is no larger than those of
-    /// [`regex`](Self::regex), and is not kept here: it is needed where one match is longer than a MiB.
-    pub fn forward(&self) -> Option<NFA> {
-        forward(self.hir()?, None)
+    /// The automaton that reads forward, for searches that are followed byte by byte. They share it. `None` if it is larger
+    /// than automatons may be.
+    pub fn forward(&self) -> Option<&NFA> {
+        let forward = || forward(self.hir()?, self.limit);
+        self.forward.get_or_init(forward).as_ref()
     }
 
     /// What tells whether a match can go on from a literal, if something does.
@@ -172,12 +175,14 @@ impl Compiled {
         let dfas = dfas.flatten().flatten();
         let regex = self.regex.get().and_then(Option::as_ref);
         let open = self.open.get().and_then(Option::as_ref);
+        let forward = self.forward.get().and_then(Option::as_ref);
         let backtrackers = [self.whole_at.get(), self.rest_at.get()].into_iter();
         let backtrackers = backtrackers.flatten().flatten();
         backtrackers.map(|one| one.memory()).sum::<usize>()
             + dfas.map(|dfa| dfa.memory_usage()).sum::<usize>()
             + regex.map_or(0, meta::Regex::memory_usage)
             + open.map_or(0, |open| open.memory_usage())
+            + forward.map_or(0, NFA::memory_usage)
     }
 }
 
@@ -193,18 +198,18 @@ fn regex(hir: &Hir, limit: Option<usize>) -> Result<meta::Regex, Box<meta::Build
     regex.map_err(Box::new)
 }
 
-fn forward(hir: &Hir, limit: Option<usize>) -> Option<NFA> {
+fn forward(hir: &Hir, limit: usize) -> Option<NFA> {
     let config = thompson::Config::new()
         .utf8(false)
         .which_captures(WhichCaptures::None)
-        .nfa_size_limit(limit);
+        .nfa_size_limit(Some(limit));
     let mut compiler = thompson::Compiler::new();
     compiler.configure(config).build_from_hir(hir).ok()
 }
 
 /// The DFA that tries a regex at a place, if there is one.
 fn dfa(hir: &Hir, limit: usize) -> Option<Box<DFA>> {
-    let nfa = forward(hir, Some(limit))?;
+    let nfa = forward(hir, limit)?;
     let dfa = dfa::Builder::new()
         .configure(
             dfa::Config::new()

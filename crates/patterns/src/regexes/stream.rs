@@ -14,6 +14,10 @@
 //! - The threads that it waited for stay beside the search that goes on there. A thread that comes into the state of one of
 //!   them is left out: it would end where that one ends. So of threads that read the same bytes again each is in a state of
 //!   its own, and no byte is read more often than the automaton has states.
+//!
+//! An automaton may have so many states that this is too often, as that of `(?s)x(?:(?:.{1000})*END)?` in a text of `x`. So
+//! the steps are counted that are taken over bytes which were seen before, and the search ends where they are more than the
+//! text that was seen allows. What the first reading takes is not counted: the automaton alone bounds it for each byte.
 
 mod threads;
 
@@ -25,6 +29,16 @@ use threads::{Thread, Threads};
 /// How many times as long as the longest match a match waits for threads that are preferred to it: `a.*b` often ends soon
 /// behind the longest match, and then nothing that lies within its match has been told.
 const PATIENCE: u64 = 2;
+
+/// The steps over bytes that were seen before that a search may take for each byte of the text: about as many as a reading
+/// with some hundred threads takes.
+const STEPS: u64 = 1024;
+
+/// Those that it may take beside them.
+const FIRST_STEPS: u64 = 1 << 24;
+
+/// The most that it may have left. They take some seconds.
+const MOST_STEPS: u64 = 1 << 32;
 
 /// A search for one regex of a [`RegexSet`] through a text of any length, made by [`RegexSet::stream`]. Places are those in
 /// the text.
@@ -45,6 +59,12 @@ pub struct StreamSearch {
     preferred: Vec<Thread>,
     /// Where a match begins that is too long; only what would begin before it is followed on.
     too_long: Option<u64>,
+    /// All before this was seen.
+    seen: u64,
+    /// The steps that were known to be taken.
+    steps: u64,
+    /// The steps over what was seen that are left. With none it has ended.
+    left: u64,
 }
 
 /// How far a [`StreamSearch`] has come.
@@ -60,13 +80,19 @@ pub enum StreamState {
         /// Where it begins.
         from: u64,
     },
+    /// The search read bytes again with more steps than it may take for as long a text, and goes no further. All matches that begin before
+    /// this are told, and perhaps some behind it.
+    TooManySteps {
+        /// The first place at which a match may begin that is not told.
+        from: u64,
+    },
 }
 
 impl RegexSet {
     /// A search for the matches of one pattern that begin from `at` on, in a text of any length. The last match before ended
     /// at `before`. Matches of more than `most` bytes end the search.
     ///
-    /// `None` if the regex cannot be compiled for it.
+    /// `None` if the regex's automaton would be larger than the set's limit for one.
     ///
     /// # Panics
     /// If there is no such pattern.
@@ -79,7 +105,7 @@ impl RegexSet {
         most: u64,
     ) -> Option<StreamSearch> {
         let nfa = self.rules[pattern].compiled.forward()?;
-        Some(StreamSearch::new(nfa, at, before, most))
+        Some(StreamSearch::new(nfa.clone(), at, before, most))
     }
 }
 
@@ -94,6 +120,9 @@ impl StreamSearch {
             found: None,
             preferred: Vec::new(),
             too_long: None,
+            seen: at,
+            steps: 0,
+            left: FIRST_STEPS,
         }
     }
 
@@ -121,6 +150,10 @@ impl StreamSearch {
             let index = usize::try_from(index).unwrap_or(usize::MAX);
             if index > until || (index == until && !ends) {
                 return StreamState::Open;
+            }
+            if !self.may_go_on() {
+                let from = self.watched(0).unwrap_or(u64::MAX).min(self.needed());
+                return StreamState::TooManySteps { from };
             }
             if self.found.is_none() {
                 let same = self.threads.same(&text[index..until]);
@@ -152,6 +185,21 @@ impl StreamSearch {
             self.threads.step(text, index, is_plain);
             self.at += 1;
         }
+    }
+
+    /// Whether it may take more steps. Called wherever it has come to another place.
+    fn may_go_on(&mut self) -> bool {
+        let steps = self.threads.steps();
+        let taken = steps - self.steps;
+        self.steps = steps;
+        if self.at > self.seen {
+            let more = (self.at - self.seen).saturating_mul(STEPS);
+            self.left = self.left.saturating_add(more).min(MOST_STEPS);
+            self.seen = self.at;
+        } else {
+            self.left = self.left.saturating_sub(taken);
+        }
+        self.left > 0
     }
 
     /// Whether what begins at `start` is longer than what is told, if it leads to a match.

@@ -8,6 +8,7 @@
 //! Where more bytes than the longest match may have do not decide what begins at a place, a regex is searched for byte by
 //! byte, without the workers ([`StreamSearch`]), until all is decided again.
 
+use super::error::SweepErrorKind;
 use super::opcode::OfRegex;
 use gristmill_patterns::{StreamSearch, StreamState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,15 +46,41 @@ pub(super) struct Chains {
     most: u64,
 }
 
-/// A regex that is no longer searched for from a place on, as the match that begins there is too long.
+/// A regex that is no longer searched for from a place on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GivenUp {
     pub index: u32,
-    pub from: u64,
+    pub end: End,
 }
 
-/// Where a match begins that is too long.
-type TooLong = u64;
+/// From where on a regex is no longer searched for, and why: all matches that begin before are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    pub from: u64,
+    pub why: SweepErrorKind,
+}
+
+impl End {
+    /// The match that begins there has more than `most` bytes.
+    fn too_long(from: u64, max_match: u64) -> Self {
+        Self {
+            from,
+            why: SweepErrorKind::LongMatch { max_match },
+        }
+    }
+
+    /// Of a search for matches of at most `max_match` bytes that came to this state, if it ends it before the text ends.
+    fn of(state: StreamState, max_match: u64) -> Result<(), Self> {
+        match state {
+            StreamState::Open | StreamState::Ended => Ok(()),
+            StreamState::TooLong { from } => Err(Self::too_long(from, max_match)),
+            StreamState::TooManySteps { from } => Err(Self {
+                from,
+                why: SweepErrorKind::ManySteps { max_match },
+            }),
+        }
+    }
+}
 
 /// What chains are given, and what they give.
 pub(super) trait Searching {
@@ -121,9 +148,9 @@ impl Chains {
                     self.searches.insert(index, search);
                 }
                 Ok(None) => {}
-                Err(from) => {
+                Err(end) => {
                     self.given_up.insert(index);
-                    given_up.push(GivenUp { index, from });
+                    given_up.push(GivenUp { index, end });
                 }
             }
         }
@@ -134,8 +161,8 @@ impl Chains {
     pub fn end(&mut self, end: u64, searching: &mut impl Searching) -> Vec<GivenUp> {
         let searches = std::mem::take(&mut self.searches).into_iter();
         let given_up = searches.filter_map(|(index, search)| {
-            let from = search.end(index, end, self.most, searching).err()?;
-            Some(GivenUp { index, from })
+            let end = search.end(index, end, self.most, searching).err()?;
+            Some(GivenUp { index, end })
         });
         given_up.collect()
     }
@@ -167,7 +194,7 @@ impl Search {
         told: &OfRegex,
         most: u64,
         searching: &mut impl Searching,
-    ) -> Result<Option<Self>, TooLong> {
+    ) -> Result<Option<Self>, End> {
         let index = told.index;
         let mut stream = match self {
             Self::Stream(stream) => stream,
@@ -178,13 +205,14 @@ impl Search {
                     return Ok(is_behind.then_some(Self::Chunks(chain)));
                 }
                 let stream = searching.stream(index, chain.at, chain.before, most);
-                // Without an automaton it cannot be told whether it is too long.
-                Box::new(stream.ok_or(chain.at)?)
+                let why = SweepErrorKind::UnknownLength { max_match: most };
+                Box::new(stream.ok_or(End {
+                    from: chain.at,
+                    why,
+                })?)
             }
         };
-        if let StreamState::TooLong { from } = searching.read(index, &mut stream, false) {
-            return Err(from);
-        }
+        End::of(searching.read(index, &mut stream, false), most)?;
         Ok(Some(match stream.rest() {
             Some((at, before)) => Self::Chunks(Chain {
                 at,
@@ -202,7 +230,7 @@ impl Search {
         end: u64,
         most: u64,
         searching: &mut impl Searching,
-    ) -> Result<(), TooLong> {
+    ) -> Result<(), End> {
         match self {
             Self::Chunks(mut chain) => {
                 // An empty match may begin at the very end.
@@ -211,10 +239,7 @@ impl Search {
                 }
                 Ok(())
             }
-            Self::Stream(mut stream) => match searching.read(index, &mut stream, true) {
-                StreamState::TooLong { from } => Err(from),
-                StreamState::Open | StreamState::Ended => Ok(()),
-            },
+            Self::Stream(mut stream) => End::of(searching.read(index, &mut stream, true), most),
         }
     }
 }
@@ -227,14 +252,14 @@ impl Chain {
         (start, end): (u64, u64),
         most: u64,
         searching: &mut impl Searching,
-    ) -> Result<(), TooLong> {
+    ) -> Result<(), End> {
         // As in any search for all matches, an empty one directly behind another is none.
         if start == end && self.before == Some(start) {
             self.at = end + 1;
             return Ok(());
         }
         if end - start > most {
-            return Err(start);
+            return Err(End::too_long(start, most));
         }
         searching.found(index, start, end);
         self.before = Some(end);
@@ -249,7 +274,7 @@ impl Chain {
         told: &OfRegex,
         most: u64,
         searching: &mut impl Searching,
-    ) -> Result<(), TooLong> {
+    ) -> Result<(), End> {
         let mut certain = None;
         while self.at < chunk.start || !self.joins(chunk, told, most, searching)? {
             let length = chunk.end.saturating_sub(self.at);
@@ -278,7 +303,7 @@ impl Chain {
         told: &OfRegex,
         most: u64,
         searching: &mut impl Searching,
-    ) -> Result<bool, TooLong> {
+    ) -> Result<bool, End> {
         let first = told.matches.partition_point(|found| found.0 < self.at);
         let within = first
             .checked_sub(1)

@@ -2,7 +2,7 @@
 
 use super::chains::{Chains, GivenUp, Searching};
 use super::context::{Bytes, Context};
-use super::error::SweepError;
+use super::error::{SweepError, SweepErrorKind};
 use super::judged::Judged;
 use super::kept::Kept;
 use super::opcode::{OfRegex, Told};
@@ -141,13 +141,22 @@ impl FileSweep {
 
     /// Tells which regexes are no longer searched for.
     fn give_up(&self, plan: &Plan, given_up: Vec<GivenUp>) {
-        for one in given_up.into_iter().filter(|one| self.part.has(one.from)) {
-            let name = plan.name(plan.regex(one.index));
+        for GivenUp { index, end } in given_up {
+            // A match that is too long is told by the part in which it begins. Otherwise nothing is known from there on, in
+            // this part, too.
+            let from = match end.why {
+                SweepErrorKind::LongMatch { .. } => end.from,
+                _ => end.from.max(self.part.begin),
+            };
+            if !self.part.has(from) {
+                continue;
+            }
+            let name = plan.name(plan.regex(index));
             plan.error(SweepError {
                 path: self.entry.path.to_path_buf(),
-                offset: one.from,
+                offset: from,
                 pattern: String::from_utf8_lossy(name).into_owned(),
-                max_match: plan.max_match,
+                kind: end.why,
             });
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Threads {
     /// The list that is made of `list`, and the states that are still to be entered.
     next: Vec<Thread>,
     stack: Vec<StateID>,
+    /// States that were asked what follows, and bytes that were passed over.
+    steps: u64,
 }
 
 impl Threads {
@@ -73,7 +75,13 @@ impl Threads {
             number: None,
             next: Vec::new(),
             stack: Vec::new(),
+            steps: 0,
         }
+    }
+
+    /// The steps that were taken so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     pub fn is_empty(&self) -> bool {
@@ -90,11 +98,13 @@ impl Threads {
     }
 
     /// The number of bytes of `text`, from its first on, that change nothing, as far as that is known.
-    pub fn same(&self, text: &[u8]) -> usize {
+    pub fn same(&mut self, text: &[u8]) -> usize {
         let Some(number) = self.number else { return 0 };
         let unchanged = &self.unchanged[number];
         let other = text.iter().position(|byte| !unchanged[usize::from(*byte)]);
-        other.unwrap_or(text.len())
+        let same = other.unwrap_or(text.len());
+        self.steps += same as u64;
+        same
     }
 
     /// Adds the threads of a match that would begin here, at the byte `index` of `text`. They come last.
@@ -156,6 +166,7 @@ impl Threads {
         let byte = text[index];
         self.round += 1;
         self.next.clear();
+        self.steps += 1 + self.list.len() as u64;
         for number in 0..self.list.len() {
             let thread = self.list[number];
             let next = match self.nfa.state(thread.state) {
@@ -216,6 +227,7 @@ impl Threads {
     fn enter(&mut self, state: StateID, start: u64, text: &[u8], index: usize) {
         self.stack.push(state);
         while let Some(state) = self.stack.pop() {
+            self.steps += 1;
             let entered = &mut self.entered[state.as_usize()];
             if std::mem::replace(entered, self.round) == self.round {
                 continue;
