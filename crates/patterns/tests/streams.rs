@@ -230,3 +230,12 @@ fn a_search_that_reads_a_text_in_hundreds_of_states_ends() {
     let again = search.read(&text, 0, true, |_, _| panic!("a match"));
     assert_eq!(again, state);
 }
+
+#[test]
+fn a_text_that_is_read_once_may_be_in_thousands_of_states() {
+    let set = RegexSet::new(&["(?:ab){0,1500}c"]).unwrap();
+    let text = b"ab".repeat(15_000);
+    let mut search = set.stream(0, 0, None, 256).unwrap();
+    let state = search.read(&text, 0, true, |_, _| panic!("a match"));
+    assert_eq!(state, StreamState::Ended);
+}

@@ -16,8 +16,8 @@
 //!   its own, and no byte is read more often than the automaton has states.
 //!
 //! An automaton may have so many states that this is too often, as that of `(?s)x(?:(?:.{1000})*END)?` in a text of `x`. So
-//! steps are counted, and those that a search may take grow with the text that it has seen. Where they are used up the search
-//! ends.
+//! the steps are counted that are taken over bytes which were seen before, and the search ends where they are more than the
+//! text that was seen allows. What the first reading takes is not counted: the automaton alone bounds it for each byte.
 
 mod threads;
 
@@ -30,14 +30,14 @@ use threads::{Thread, Threads};
 /// behind the longest match, and then nothing that lies within its match has been told.
 const PATIENCE: u64 = 2;
 
-/// The steps that a search may take for each byte of the text, however often it reads it: about as many as some hundred
-/// threads take that are there at every byte.
+/// The steps over bytes that were seen before that a search may take for each byte of the text: about as many as a reading
+/// with some hundred threads takes.
 const STEPS: u64 = 1024;
 
-/// The steps that it may take before.
+/// Those that it may take beside them.
 const FIRST_STEPS: u64 = 1 << 24;
 
-/// The most steps that it may have left from bytes that took few. They take some seconds.
+/// The most that it may have left. They take some seconds.
 const MOST_STEPS: u64 = 1 << 32;
 
 /// A search for one regex of a [`RegexSet`] through a text of any length, made by [`RegexSet::stream`]. Places are those in
@@ -61,8 +61,10 @@ pub struct StreamSearch {
     too_long: Option<u64>,
     /// All before this was seen.
     seen: u64,
-    /// The steps that it may have taken here.
-    allowed: u64,
+    /// The steps that were known to be taken.
+    steps: u64,
+    /// The steps over what was seen that are left. With none it has ended.
+    left: u64,
 }
 
 /// How far a [`StreamSearch`] has come.
@@ -78,7 +80,7 @@ pub enum StreamState {
         /// Where it begins.
         from: u64,
     },
-    /// The search took more steps than it may take in as long a text, and goes no further. All matches that begin before
+    /// The search read bytes again with more steps than it may take for as long a text, and goes no further. All matches that begin before
     /// this are told, and perhaps some behind it.
     TooManySteps {
         /// The first place at which a match may begin that is not told.
@@ -119,7 +121,8 @@ impl StreamSearch {
             preferred: Vec::new(),
             too_long: None,
             seen: at,
-            allowed: FIRST_STEPS,
+            steps: 0,
+            left: FIRST_STEPS,
         }
     }
 
@@ -184,19 +187,19 @@ impl StreamSearch {
         }
     }
 
-    /// Whether it may take more steps, with those that the bytes allow which were seen since it was asked last.
+    /// Whether it may take more steps. Called wherever it has come to another place.
     fn may_go_on(&mut self) -> bool {
         let steps = self.threads.steps();
-        if steps >= self.allowed {
-            return false;
-        }
-        if let Some(bytes) = self.at.checked_sub(self.seen) {
-            let more = bytes.saturating_mul(STEPS);
-            let allowed = self.allowed.saturating_add(more);
-            self.allowed = allowed.min(steps.saturating_add(MOST_STEPS));
+        let taken = steps - self.steps;
+        self.steps = steps;
+        if self.at > self.seen {
+            let more = (self.at - self.seen).saturating_mul(STEPS);
+            self.left = self.left.saturating_add(more).min(MOST_STEPS);
             self.seen = self.at;
+        } else {
+            self.left = self.left.saturating_sub(taken);
         }
-        true
+        self.left > 0
     }
 
     /// Whether what begins at `start` is longer than what is told, if it leads to a match.
