@@ -121,6 +121,14 @@ impl<D: Driver> Host<D> {
         }
     }
 
+    /// Fails the kernel if the device has written to the ring what no device may write. Returns whether it has.
+    pub fn fails_with_ring(&self) -> bool {
+        let error = self.ring.failure();
+        let failed = error.is_some();
+        error.into_iter().for_each(|error| self.fail(error.into()));
+        failed
+    }
+
     /// Asks the device and the threads to end.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);

@@ -219,6 +219,8 @@ impl<D: Driver> kernel::Device for OnDevice<D> {
 
     fn stop(&mut self) -> Result<(), KernelError> {
         let host = &self.host;
+        // The watchdog may not have seen yet what the completions' reader has.
+        host.fails_with_ring();
         host.stop();
         if !std::mem::replace(&mut self.stopped, true) {
             let left = host.wait_for_end();

@@ -33,8 +33,8 @@ impl<D: Driver> Host<D> {
             // for a launch group.
             self.threads.sleep_unless(WATCH, || self.over());
             self.count();
-            if let Some(error) = self.ring.failure() {
-                return self.fail(error.into());
+            if self.fails_with_ring() {
+                return;
             }
             let counted = clock.as_mut().map_or(Duration::ZERO, Clock::tick);
             let mut silent = false;
