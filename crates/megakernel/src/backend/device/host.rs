@@ -123,10 +123,11 @@ impl<D: Driver> Host<D> {
 
     /// Fails the kernel if the device has written to the ring what no device may write. Returns whether it has.
     pub fn fails_with_ring(&self) -> bool {
-        let error = self.ring.failure();
-        let failed = error.is_some();
-        error.into_iter().for_each(|error| self.fail(error.into()));
-        failed
+        let Some(error) = self.ring.failure() else {
+            return false;
+        };
+        self.fail(error.into());
+        true
     }
 
     /// Asks the device and the threads to end.
