@@ -361,7 +361,7 @@ impl RegexSet {
     /// Whether a match of some pattern may go on over any bytes, however many: as `(?s)a.*b` does.
     #[must_use]
     pub fn is_endless(&self) -> bool {
-        self.rules.iter().any(|rule| rule.endless)
+        self.rules.iter().any(|rule| rule.length.endless)
     }
 
     /// The literals that are looked for in all of a text, in one search each: exactly, and in either case. There are none

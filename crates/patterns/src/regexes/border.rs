@@ -9,7 +9,7 @@
 use super::open::Reach;
 use super::open::LOOK;
 use super::progress::Memory;
-use super::rule::{Rule, WINDOW};
+use super::rule::Rule;
 
 /// The most bytes that are looked at to find such a place.
 const MOST_READ: usize = 64 << 20;
@@ -27,10 +27,8 @@ impl Rule {
         let mut place = at;
         let mut left = MOST_READ;
         loop {
-            let Reach { first, read } = match self.longest {
-                Some(longest) if longest <= WINDOW => {
-                    self.reaches(memory, text, place, longest, whole)
-                }
+            let Reach { first, read } = match self.length.window() {
+                Some(longest) => self.reaches(memory, text, place, longest, whole),
                 _ => {
                     let open = self.compiled.open()?;
                     let cache = memory.open.get_or_insert_with(|| open.cache());

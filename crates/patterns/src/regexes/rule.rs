@@ -47,9 +47,9 @@ pub(super) struct Length {
 }
 
 impl Length {
-    /// Whether a search is confined to windows around literals.
-    pub fn is_in_window(self) -> bool {
-        self.longest.is_some_and(|longest| longest <= WINDOW)
+    /// The longest match, if it is so short that a search can be confined to windows.
+    pub fn window(self) -> Option<usize> {
+        self.longest.filter(|longest| *longest <= WINDOW)
     }
 }
 
@@ -60,10 +60,7 @@ pub(super) struct Rule {
     /// A mark near to the literal, or to the match's start if no literals are looked for: it is found first.
     pub mark: Option<Mark>,
     pub compiled: Compiled,
-    /// The longest match, in bytes, if there is a bound.
-    pub longest: Option<usize>,
-    /// Whether a match may go on over any bytes, however many.
-    pub endless: bool,
+    pub length: Length,
 }
 
 impl Rule {
@@ -81,7 +78,7 @@ impl Rule {
         };
         let required = derived.as_ref().map(|derived| derived.required.clone());
         let required = required.or(alone);
-        let is_window = required.is_some() && length.is_in_window();
+        let is_window = required.is_some() && length.window().is_some();
         let steps = is_window.then(|| Backtracker::of_sequence(&hir)).flatten();
         let meaning = Meaning::new(hir, derived, steps.is_some());
         let compiled = Compiled::new(meaning, steps, limit);
@@ -97,13 +94,13 @@ impl Rule {
     fn of(
         required: Option<Required>,
         mark: Option<Mark>,
-        Length { longest, endless }: Length,
+        length: Length,
         compiled: Compiled,
     ) -> Self {
-        let way = match (required, longest) {
+        let way = match (required, length.window()) {
             (None, _) => Way::Whole,
-            (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
-            (Some(required), _) => {
+            (Some(required), Some(longest)) => Way::Window(required, longest),
+            (Some(required), None) => {
                 // From a literal on it is known how a match goes on.
                 let most_tries = match required.literals.is_empty() {
                     false => TRIES_BEFORE_REST,
@@ -121,8 +118,7 @@ impl Rule {
             way,
             mark,
             compiled,
-            longest,
-            endless,
+            length,
         }
     }
 
@@ -155,7 +151,7 @@ impl Rule {
 
     /// Whether matches may be so long that it has to be found out where those begin that need more bytes.
     fn may_be_open(&self) -> bool {
-        self.longest.is_none_or(|longest| longest > WINDOW)
+        self.length.window().is_none()
     }
 
     /// What tries the regex at a place, if that is its way, and if it can be.
@@ -212,7 +208,8 @@ impl Rule {
 
     /// No match that begins before this place depends on bytes behind a text of this length, as matches are too short.
     fn decided_before(&self, length: usize) -> usize {
-        self.longest
+        self.length
+            .longest
             .and_then(|longest| (length + 1).checked_sub(longest.saturating_add(LOOK)))
             .unwrap_or(0)
     }

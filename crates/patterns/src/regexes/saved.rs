@@ -167,7 +167,7 @@ impl RegexSetBuilder {
             }
         };
         let in_steps = size.steps.is_some();
-        if !possible || (in_steps && (required.is_none() || !length.is_in_window())) {
+        if !possible || (in_steps && (required.is_none() || length.window().is_none())) {
             return Err(fields.damaged(0, "before it, a regex that would be found by nothing"));
         }
         let unread = Unread {
@@ -281,8 +281,8 @@ fn save_rule(fields: &mut FieldWriter, rule: &Rule) {
     number(fields, size.automaton);
     number(fields, size.all);
     fields.option(size.steps, number);
-    fields.option(rule.longest, number);
-    fields.u8(u8::from(rule.endless));
+    fields.option(rule.length.longest, number);
+    fields.u8(u8::from(rule.length.endless));
     fields.option(rule.required(), |fields, required| {
         fields.u8(u8::from(required.fold));
         number(fields, required.nearest);
