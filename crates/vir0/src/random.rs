@@ -280,3 +280,16 @@ impl Maker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_with_more_work_than_a_host_allows_is_passed_over() {
+        let seed = 0xa741_cb03_b5df_f37e;
+        let allowed = |program| verify(program, &Limits::default());
+        assert_eq!(allowed(candidate(seed)).unwrap_err().rule, Rule::Work);
+        assert!(allowed(program(seed)).is_ok());
+    }
+}
