@@ -137,11 +137,17 @@ impl BackendArgs {
     /// A message that says why it is not available.
     fn open_named(&self) -> Result<SelectedBackend, String> {
         match self.backend {
-            BackendChoice::Auto => Self {
-                backend: BackendChoice::Cpu,
-                ..self.clone()
+            BackendChoice::Auto => {
+                let cpu = Self {
+                    backend: BackendChoice::Cpu,
+                    ..self.clone()
+                };
+                let opened = cpu.open()?;
+                Ok(SelectedBackend {
+                    why: "the default, as a device would do a part of this at most".into(),
+                    ..opened
+                })
             }
-            .open(),
             _ => self.open(),
         }
     }

@@ -125,3 +125,24 @@ fn a_line_that_is_too_long_is_told_and_the_flag_that_helps() {
     }
     assert_eq!(scan("4M").rows(), "1\n");
 }
+
+/// A device would do a part of a search for regexes, and is not taken unasked: `--stats` says so, and names what was asked for.
+#[test]
+fn the_reason_for_the_back_end_is_true() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("f"), "a needle\n").unwrap();
+    for (flags, reason) in [
+        (
+            &[][..],
+            "(the default, as a device would do a part of this at most)",
+        ),
+        (&["--backend=cpu"], "(asked for by name)"),
+    ] {
+        let done = gristmill(
+            folder.path(),
+            &[&["scan", "--stats", "ne+dle", "f"], flags].concat(),
+        );
+        let line = done.err.lines().find(|line| line.starts_with("back end"));
+        assert!(line.is_some_and(|line| line.ends_with(reason)), "{done:?}");
+    }
+}
