@@ -29,4 +29,4 @@ pub use regexes::{
     line_literals, most_memory, smart_case, Backtracker, Hit, NearLiterals, Part, RegexPlan,
     RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, StreamSearch, StreamState, Told,
 };
-pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError};
+pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError, LOOK};

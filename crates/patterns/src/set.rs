@@ -11,6 +11,9 @@ use crate::{Boundary, Literals, RegexSet};
 use builder::Settings;
 use std::ops::Range;
 
+/// So many bytes before and behind an occurrence of a string say whether it is bounded: those of one character of UTF-8.
+pub const LOOK: usize = 4;
+
 /// Patterns, each a string or a regex with a name, prepared for searching.
 ///
 /// It can be [saved](Self::save), and [loaded](Self::load) in far less time than it takes to prepare it.
@@ -67,13 +70,31 @@ impl PatternSet {
     }
 
     /// Whether a string that stands in these bytes of a text lies between what matches must lie
-    /// [between](PatternSetBuilder::boundary). Up to 4 bytes before and behind it are looked at.
+    /// [between](PatternSetBuilder::boundary). [`LOOK`] bytes before and behind it are looked at.
     #[must_use]
     pub fn is_bounded(&self, text: &[u8], at: Range<usize>) -> bool {
         let settings = &self.settings;
         settings
             .boundary
             .is_none_or(|boundary| boundary.holds(settings.unicode, settings.crlf, text, at))
+    }
+
+    /// Calls `found` for each occurrence of a string that begins in `starts` and [is bounded](Self::is_bounded), with where it
+    /// is and its number among [strings](Self::strings), in no particular order. The text around `starts` is seen, too: an
+    /// occurrence may end there, and [`LOOK`] bytes beside it may count.
+    pub fn find_strings(
+        &self,
+        text: &[u8],
+        starts: Range<usize>,
+        mut found: impl FnMut(Range<usize>, u32),
+    ) {
+        let Some(strings) = &self.strings else { return };
+        strings.find(text, starts, |start, index| {
+            let at = start..start + strings.pattern_len(index);
+            if self.is_bounded(text, at.clone()) {
+                found(at, index);
+            }
+        });
     }
 
     /// What matches must lie between, if they must.

@@ -3,13 +3,25 @@
 use super::errors::{self, value};
 use super::options::{self, each};
 use gristmill::jobs::sweep::{
-    Case, LineSettings, PlainStrings, SweepBuildError, SweepJobBuilder, SweepSet,
+    Boundary, Case, LineSettings, PlainStrings, SweepBuildError, SweepJobBuilder, SweepSet,
 };
 use gristmill::rules::{literal, RuleSet};
 use gristmill_patterns::PatternError;
 use pyo3::prelude::*;
 
 const EMPTY: &str = "an empty pattern, which would be found at every byte; leave it out";
+
+/// How patterns are read: arguments of that name.
+#[derive(Clone, Copy)]
+pub struct Reading {
+    pub fixed_strings: bool,
+    pub ignore_case: bool,
+    pub word_regexp: bool,
+    pub line_regexp: bool,
+    pub crlf: bool,
+    pub unicode: bool,
+    pub regex_size_limit: Option<usize>,
+}
 
 /// Patterns as arguments give them.
 pub struct Asked {
@@ -21,23 +33,39 @@ impl Asked {
     /// The patterns of a call, if it gives any.
     ///
     /// # Errors
-    /// `ValueError` for settings of patterns that are not there.
+    /// `ValueError` for settings of patterns that are not there, or that contradict each other.
     pub fn new(
         function: &str,
         patterns: Option<&Bound<'_, PyAny>>,
-        fixed_strings: bool,
-        ignore_case: bool,
-        unicode: bool,
-        size_limit: Option<usize>,
+        reading: Reading,
     ) -> PyResult<Option<Self>> {
+        let Reading {
+            fixed_strings,
+            ignore_case,
+            word_regexp,
+            line_regexp,
+            crlf,
+            unicode,
+            regex_size_limit,
+        } = reading;
         let Some(patterns) = patterns else {
-            if fixed_strings || ignore_case || !unicode {
+            if fixed_strings || ignore_case || word_regexp || line_regexp || crlf || !unicode {
                 return Err(value(format!(
-                    "{function}(): fixed_strings, ignore_case and unicode are about patterns, and none are given: what a \
-                     rule file or a set says is all that holds for it"
+                    "{function}(): fixed_strings, ignore_case, word_regexp, line_regexp, crlf and unicode are about \
+                     patterns, and none are given: what a rule file or a set says is all that holds for it"
                 )));
             }
             return Ok(None);
+        };
+        let boundary = match (word_regexp, line_regexp) {
+            (true, true) => {
+                return Err(value(format!(
+                    "{function}(): a whole line begins and ends where no word goes on; give word_regexp or line_regexp"
+                )))
+            }
+            (true, false) => Some(Boundary::Word),
+            (false, true) => Some(Boundary::Line),
+            (false, false) => None,
         };
         let patterns = each(patterns, options::pattern)?;
         let default = LineSettings::default();
@@ -47,17 +75,20 @@ impl Asked {
                 true => Case::Insensitive,
                 false => Case::Sensitive,
             },
+            boundary,
+            crlf,
             unicode,
             text: true,
-            size_limit: size_limit.unwrap_or(default.size_limit),
+            size_limit: regex_size_limit.unwrap_or(default.size_limit),
             ..default
         };
         Ok(Some(Self { patterns, settings }))
     }
 
-    /// Whether no regex is needed.
-    pub fn are_strings(&self) -> bool {
-        self.settings.fixed_strings || PlainStrings::of(&self.patterns, &self.settings).is_some()
+    /// Whether they are strings, each occurrence of which counts.
+    pub fn are_plain(&self) -> bool {
+        let fixed = self.settings.fixed_strings && self.settings.boundary.is_none();
+        fixed || PlainStrings::of(&self.patterns, &self.settings).is_some()
     }
 
     /// Prepares what is searched for.
@@ -66,16 +97,7 @@ impl Asked {
         if let Some(number) = patterns.iter().position(Vec::is_empty) {
             return Err(refused(py, number, EMPTY));
         }
-        let compiled = py.detach(|| {
-            if !settings.fixed_strings {
-                return job.patterns(patterns, &settings)?.compile();
-            }
-            // Of strings only letters of ASCII match in either case.
-            let job = job.case_insensitive(settings.case == Case::Insensitive);
-            let strings = patterns.into_iter();
-            let job = strings.fold(job, |job, string| job.string(string.clone(), string));
-            job.compile()
-        });
+        let compiled = py.detach(|| job.patterns(patterns, &settings)?.compile());
         compiled.map_err(|error| not_built(py, error))
     }
 }
@@ -97,6 +119,11 @@ pub fn rule_set(
     if !settings.unicode {
         return Err(value(
             "unicode=False is not for rules; write (?-u) into the regexes",
+        ));
+    }
+    if settings.boundary.is_some() || settings.crlf {
+        return Err(value(
+            r"word_regexp, line_regexp and crlf are not for rules; write \b, (?m)^ or (?R) into the regexes",
         ));
     }
     let prefix = match settings.case {

@@ -1,6 +1,6 @@
 //! The functions that start runs.
 
-use super::asked::{not_built, rule_set, Asked};
+use super::asked::{not_built, rule_set, Asked, Reading};
 use super::errors::{self, value, Failure};
 use super::feed::{self, OnFailure};
 use super::files::{Files, PassedOver};
@@ -77,12 +77,29 @@ pub struct ScanArguments<'py> {
     rules: Option<Bound<'py, PyAny>>,
     fixed_strings: bool,
     ignore_case: bool,
+    word_regexp: bool,
+    line_regexp: bool,
+    crlf: bool,
     unicode: bool,
     context_bytes: Option<u64>,
     show_secrets: bool,
     max_match: Option<u64>,
     regex_size_limit: Option<usize>,
     set_memory: Option<usize>,
+}
+
+impl ScanArguments<'_> {
+    fn reading(&self) -> Reading {
+        Reading {
+            fixed_strings: self.fixed_strings,
+            ignore_case: self.ignore_case,
+            word_regexp: self.word_regexp,
+            line_regexp: self.line_regexp,
+            crlf: self.crlf,
+            unicode: self.unicode,
+            regex_size_limit: self.regex_size_limit,
+        }
+    }
 }
 
 /// Finds every match of every pattern, or what the rules of rule files find, in files.
@@ -94,8 +111,9 @@ pub struct ScanArguments<'py> {
 /// over unless `hidden` and `ignore` say otherwise.
 #[pyfunction]
 #[pyo3(signature = (
-    paths, patterns=None, *, rules=None, fixed_strings=false, ignore_case=false, unicode=true, context_bytes=None,
-    show_secrets=false, max_match=None, regex_size_limit=None, set_memory=None, **options
+    paths, patterns=None, *, rules=None, fixed_strings=false, ignore_case=false, word_regexp=false, line_regexp=false,
+    crlf=false, unicode=true, context_bytes=None, show_secrets=false, max_match=None, regex_size_limit=None,
+    set_memory=None, **options
 ))]
 #[allow(clippy::too_many_arguments)] // They are Python's keywords.
 pub fn scan<'py>(
@@ -105,6 +123,9 @@ pub fn scan<'py>(
     rules: Option<&Bound<'py, PyAny>>,
     fixed_strings: bool,
     ignore_case: bool,
+    word_regexp: bool,
+    line_regexp: bool,
+    crlf: bool,
     unicode: bool,
     context_bytes: Option<u64>,
     show_secrets: bool,
@@ -122,6 +143,9 @@ pub fn scan<'py>(
         rules: rules.cloned(),
         fixed_strings,
         ignore_case,
+        word_regexp,
+        line_regexp,
+        crlf,
         unicode,
         context_bytes,
         show_secrets,
@@ -142,10 +166,7 @@ pub fn scan_work(py: Python<'_>, arguments: &ScanArguments<'_>, parts: bool) -> 
     let asked = Asked::new(
         "scan",
         patterns.filter(|_| compiled.is_none()),
-        arguments.fixed_strings,
-        arguments.ignore_case,
-        arguments.unicode,
-        regex_size_limit,
+        arguments.reading(),
     )?;
     let mut job = SweepJob::builder();
     if let Some(bytes) = arguments.max_match {
@@ -199,7 +220,7 @@ pub fn scan_work(py: Python<'_>, arguments: &ScanArguments<'_>, parts: bool) -> 
         return Ok(Work::nothing(occurrence_schema()));
     }
     if let Some(asked) = asked {
-        if !parts && context_bytes.is_none() && asked.are_strings() {
+        if !parts && context_bytes.is_none() && asked.are_plain() {
             return strings(py, asked, set_memory);
         }
         let with = py.detach(|| job.patterns(asked.patterns, &asked.settings));

@@ -1,6 +1,6 @@
 //! Sets of patterns that are searched for in memory.
 
-use super::asked::{not_built, rule_set, Asked};
+use super::asked::{not_built, rule_set, Asked, Reading};
 use super::batch::Batch;
 use super::bytes::{Bytes, Changing};
 use super::errors;
@@ -12,7 +12,7 @@ use gristmill::jobs::sweep::{SetError, SweepJob, SweepSet, SweepSetError};
 use gristmill::ring::lock;
 use gristmill::rows::readable;
 use gristmill::rules::{Matched, RuleSet};
-use gristmill_patterns::{Hit, Literals, Part, RegexSetCache};
+use gristmill_patterns::{Hit, Part, RegexSetCache, LOOK};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -68,8 +68,8 @@ pub struct PatternSet {
 impl PatternSet {
     #[new]
     #[pyo3(signature = (
-        patterns=None, *, rules=None, fixed_strings=false, ignore_case=false, unicode=true, regex_size_limit=None,
-        set_memory=None
+        patterns=None, *, rules=None, fixed_strings=false, ignore_case=false, word_regexp=false, line_regexp=false,
+        crlf=false, unicode=true, regex_size_limit=None, set_memory=None
     ))]
     #[allow(clippy::too_many_arguments)] // They are Python's keywords.
     fn new(
@@ -78,18 +78,23 @@ impl PatternSet {
         rules: Option<&Bound<'_, PyAny>>,
         fixed_strings: bool,
         ignore_case: bool,
+        word_regexp: bool,
+        line_regexp: bool,
+        crlf: bool,
         unicode: bool,
         regex_size_limit: Option<usize>,
         set_memory: Option<usize>,
     ) -> PyResult<Self> {
-        let asked = Asked::new(
-            "PatternSet",
-            patterns,
+        let reading = Reading {
             fixed_strings,
             ignore_case,
+            word_regexp,
+            line_regexp,
+            crlf,
             unicode,
             regex_size_limit,
-        )?;
+        };
+        let asked = Asked::new("PatternSet", patterns, reading)?;
         let mut job = SweepJob::builder().memory(set_memory.unwrap_or(MEMORY));
         if let Some(bytes) = regex_size_limit {
             job = job.regex_size_limit(bytes);
@@ -286,11 +291,11 @@ impl PatternSet {
 
     /// Finds what is in bytes that do not change.
     fn find(&self, py: Python<'_>, bytes: &[u8], found: &mut Vec<Found>) -> PyResult<()> {
-        if let Some(strings) = self.set.patterns().strings() {
+        if self.set.patterns().strings().is_some() {
             let mut from = 0;
             while from < bytes.len() {
                 let until = bytes.len().min(from.saturating_add(PIECE));
-                py.detach(|| self.find_strings(strings, bytes, from..until, 0, found));
+                py.detach(|| self.find_strings(bytes, from..until, 0, found));
                 py.check_signals()?;
                 from = until;
             }
@@ -305,19 +310,19 @@ impl PatternSet {
         Ok(())
     }
 
+    /// Finds the strings that begin in these of the bytes, of which the first has this offset.
     fn find_strings(
         &self,
-        strings: &Literals,
         bytes: &[u8],
         starts: Range<usize>,
         offset: usize,
         found: &mut Vec<Found>,
     ) {
         let patterns = self.set.patterns();
-        strings.find(bytes, starts, |start, number| {
+        patterns.find_strings(bytes, starts, |at, number| {
             found.push(Found {
-                start: offset + start,
-                end: offset + start + strings.pattern_len(number),
+                start: offset + at.start,
+                end: offset + at.end,
                 pattern: patterns.string_number(number),
             });
         });
@@ -336,10 +341,11 @@ impl PatternSet {
         let (mut from, mut looked) = (0, Instant::now());
         while from < bytes.len() {
             let until = bytes.len().min(from + COPIED);
-            // An occurrence may reach into the next piece.
-            let end = bytes.len().min(until + strings.longest().saturating_sub(1));
-            let copy = bytes.copy(py, from..end)?;
-            py.detach(|| self.find_strings(strings, &copy, 0..until - from, from, found));
+            // An occurrence may reach into the next piece, and what is beside it may count.
+            let begin = from.saturating_sub(LOOK);
+            let end = until + strings.longest().saturating_sub(1) + LOOK;
+            let copy = bytes.copy(py, begin..end.min(bytes.len()))?;
+            py.detach(|| self.find_strings(&copy, from - begin..until - begin, begin, found));
             if looked.elapsed() >= TICK {
                 looked = Instant::now();
                 py.check_signals()?;

@@ -88,6 +88,12 @@ def test_patterns(tree: Path) -> None:
             call(None)
         with pytest.raises(ValueError, match="none are given"):
             call(None, ignore_case=True)
+        with pytest.raises(ValueError, match="none are given"):
+            call(None, word_regexp=True)
+        with pytest.raises(ValueError, match="word_regexp or line_regexp"):
+            call("a", word_regexp=True, line_regexp=True)
+        with pytest.raises(ValueError, match="not for rules"):
+            call("a", rules=[], crlf=True)
         with pytest.raises(ValueError, match="bytes of memory"):
             call([f"pattern{number}" for number in range(1000)], fixed_strings=True, set_memory=1000)
     with pytest.raises(gristmill.PatternError, match="empty"):

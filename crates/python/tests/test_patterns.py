@@ -103,16 +103,44 @@ def test_regexes_are_found_as_python_finds_them() -> None:
     assert {row[0] for row in found(folded, data)} == {0, 1}
 
 
-@pytest.mark.parametrize("options", [{}, {"ignore_case": True}, {"fixed_strings": True}, {"unicode": False}, BOTH])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ignore_case": True},
+        {"fixed_strings": True},
+        {"unicode": False},
+        BOTH,
+        {"word_regexp": True},
+        BOTH | {"word_regexp": True},
+        {"line_regexp": True, "crlf": True},
+    ],
+)
 def test_a_set_finds_what_scan_finds_in_a_file(tree: Path, options: dict[str, Any]) -> None:
     patterns = [r"\w+-\d", "needle", "a n", r"[^\x00-\x7f]+", "É"]
-    data = "a Needle, a needle: key-1, é É KEY-2, \\w+-\\d\n".encode() * 50
+    data = "a Needle, a needle: key-1, é É KEY-2, \\w+-\\d\nneedle\r\nneedles\n".encode() * 50
     Path("file").write_bytes(data)
     table = pa.table(gristmill.scan("file", patterns, **options))
     columns = [table[name].to_pylist() for name in ["pattern_index", "absolute_offset", "length"]]
     rows = sorted(zip(*columns, strict=True), key=lambda row: (row[1], row[0]))
     assert rows
-    assert found(gristmill.PatternSet(patterns, **options), data) == rows
+    compiled = gristmill.PatternSet(patterns, **options)
+    for each in [compiled, gristmill.PatternSet.from_bytes(compiled.to_bytes())]:
+        assert found(each, data) == rows
+        assert found(each, bytearray(data)) == rows
+
+
+def test_words_are_whole_where_changing_memory_is_cut() -> None:
+    piece = 256 << 10
+    patterns = gristmill.PatternSet(["needle"], fixed_strings=True, word_regexp=True)
+    # What is beside an occurrence lies in the piece before it, or behind it.
+    for at in range(piece - 8, piece + 3):
+        for before, after in [("é", " "), (" ", "é"), ("x", " "), (" ", "x"), (" ", " "), ("\u2009", "\u2009")]:
+            word = f"{before}needle{after}".encode()
+            data = b"-" * (at - len(before.encode())) + word + b"-" * 100
+            expected = [(0, at, 6)] if before in " \u2009" and after in " \u2009" else []
+            assert found(patterns, data) == expected, (at, before, after)
+            assert found(patterns, bytearray(data)) == expected, (at, before, after)
 
 
 def test_rules_find_what_scan_finds_in_a_file(tree: Path, repository: Path) -> None:

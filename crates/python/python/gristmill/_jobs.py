@@ -41,6 +41,9 @@ class Scan(Job):
     rules: _Paths | None = None
     fixed_strings: bool = False
     ignore_case: bool = False
+    word_regexp: bool = False
+    line_regexp: bool = False
+    crlf: bool = False
     unicode: bool = True
     context_bytes: int | None = None
     show_secrets: bool = False
@@ -57,6 +60,9 @@ class Scan(Job):
             rules=self.rules,
             fixed_strings=self.fixed_strings,
             ignore_case=self.ignore_case,
+            word_regexp=self.word_regexp,
+            line_regexp=self.line_regexp,
+            crlf=self.crlf,
             unicode=self.unicode,
             regex_size_limit=self.regex_size_limit,
             set_memory=self.set_memory,

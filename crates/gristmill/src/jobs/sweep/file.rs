@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes before a place that a look-around may need.
-pub(super) const LOOK: u64 = 4;
+pub(super) const LOOK: u64 = gristmill_patterns::LOOK as u64;
 
 /// A file while it is read.
 pub(super) struct FileSweep {
