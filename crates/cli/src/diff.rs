@@ -16,10 +16,10 @@ use std::process::ExitCode;
 /// Flags of `gristmill diff`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DiffArgs {
-    /// The manifest of before, which `gristmill digest --manifest` has written: a file, or an object by its URL.
+    /// The old manifest, which `gristmill digest --manifest` has written: a file, or an object by its URL.
     old: PathBuf,
 
-    /// The manifest of now, which is a file or an object that ends in .jsonl, .csv, .arrow or .parquet; or files,
+    /// The new manifest, a file or an object that ends in .jsonl, .csv, .arrow or .parquet; or files,
     /// directories, and URLs of objects, which are read now with the digests that the old manifest has.
     #[arg(required = true)]
     new: Vec<PathBuf>,

@@ -175,7 +175,7 @@ fn setup(probe: &UringProbe) -> String {
     }
 }
 
-/// The vector unit on which the interpreter of VIR0 programs runs.
+/// A vector unit, and whether VIR0 programs and sets of patterns run on it.
 fn vector_unit(level: Level) -> Finding {
     let (works, used) = (level.is_available(), Level::in_use());
     let forced = match Level::asked() {
@@ -188,10 +188,18 @@ fn vector_unit(level: Level) -> Finding {
         device: None,
         works,
         why: match (works, used == level) {
-            (true, true) => format!("VIR0 programs run on it{forced}"),
-            (true, false) => format!("there; VIR0 programs run on {}{forced}", used.name()),
+            (true, true) => {
+                let of_patterns = gristmill::jobs::scan::vector_unit();
+                match of_patterns == level.name() {
+                    true => format!("VIR0 programs and sets of patterns run on it{forced}"),
+                    false => format!(
+                        "VIR0 programs run on it, sets of patterns on {of_patterns}{forced}"
+                    ),
+                }
+            }
+            (true, false) => format!("there; {} is used{forced}", used.name()),
             (false, _) => format!(
-                "this processor does not have it; VIR0 programs run on {}{forced}",
+                "this processor does not have it; {} is used{forced}",
                 used.name()
             ),
         },

@@ -17,7 +17,7 @@ pub struct DupesArgs {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 
-    /// Tell of files without a byte, too.
+    /// Report empty files, too.
     #[arg(long)]
     empty: bool,
 

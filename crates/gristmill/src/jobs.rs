@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// fit into the area of a slot.
 pub const DEFAULT_CHUNK_BYTES: usize = 512 * 1024;
 
-/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: digests and counts of matching
+/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: CRC-32C digests and counts of matching
 /// lines of a warm file take 5 to 15 percent less time than with [`DEFAULT_CHUNK_BYTES`].
 pub const LARGE_CHUNK_BYTES: usize = 1024 * 1024;
 

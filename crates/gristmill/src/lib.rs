@@ -30,7 +30,8 @@
 //! # }
 //! ```
 //!
-//! Ready jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's answers), [`digest`](jobs::digest) (BLAKE3,
+//! Ready jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's answers), [`sweep`](jobs::sweep)
+//! (every match of many strings, regexes or rules), [`digest`](jobs::digest) (BLAKE3,
 //! SHA-256 and others), [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come
 //! from [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own
 //! [`Source`](source::Source). [`RunReport`](mill::RunReport) says what was done, and by which path each byte was read:

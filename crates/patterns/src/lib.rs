@@ -30,3 +30,10 @@ pub use regexes::{
     RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, StreamSearch, StreamState, Told,
 };
 pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError};
+
+/// The name of the vector unit on which strings and regexes are searched for: `portable`, `avx2` or `avx512`. It is the best
+/// that this processor has (of AVX-512, F, BW, VL and VBMI are needed), or the one that `GRISTMILL_VECTOR` asks for.
+#[must_use]
+pub fn vector_unit() -> &'static str {
+    unit::Unit::chosen().level().name()
+}

@@ -170,7 +170,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: ColorWhen,
 
-    /// Print ripgrep's JSON Lines: records of type begin, match, end and summary.
+    /// Print ripgrep's JSON Lines: records of type begin, match, context, end and summary.
     #[arg(long, overrides_with_all = ["count", "count_matches", "files_with_matches", "files_without_match"])]
     pub(super) json: bool,
 

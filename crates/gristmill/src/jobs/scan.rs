@@ -99,7 +99,7 @@ mod tests;
 
 pub use builder::ScanJobBuilder;
 pub use error::{ScanBuildError, ScanError, ScanErrorKind};
-pub use gristmill_patterns::{PatternError, Place};
+pub use gristmill_patterns::{vector_unit, PatternError, Place};
 pub use job::{ScanFile, ScanJob};
 pub use report::Report;
 pub use separated::Separated;
