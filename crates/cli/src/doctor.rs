@@ -22,8 +22,8 @@ use std::process::ExitCode;
 /// Flags of `gristmill doctor`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DoctorArgs {
-    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. Bytes of a
-    /// file that are only in the page cache are written to its disk first.
+    /// Show which read paths can read each of these files and devices (/dev/ng*), instead of describing the machine.
+    /// Bytes of a file that are only in the page cache are written to its disk first.
     files: Vec<PathBuf>,
 
     /// Write one JSON object.

@@ -12,21 +12,22 @@ use std::process::ExitCode;
 /// Flags of `gristmill dupes`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DupesArgs {
-    /// Files and directories, of which those files are read that have the size of another; or one manifest, which is a file
-    /// or an object that ends in .jsonl, .csv, .arrow or .parquet, and no files are read.
+    /// Files and directories; files whose size no other file has are not read. Or a single manifest, which is a file or
+    /// an object whose name ends in .jsonl, .csv, .arrow or .parquet; then no files are read.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 
-    /// Report empty files, too.
+    /// Also report empty files.
     #[arg(long)]
     empty: bool,
 
-    /// Read all files, cut them into chunks by their content, and tell how many bytes are in chunks that are there more
-    /// than once: as --chunks of digest. A manifest that has chunks has them told without this flag.
+    /// Read all files, cut them into content-defined chunks, and report how many bytes are in chunks that occur more
+    /// than once. The values are those of --chunks of digest. For a manifest that has chunks, this is reported without
+    /// the flag.
     #[arg(long, value_name = "NAME")]
     chunks: Option<Chunking>,
 
-    /// Write a JSON object for each group of files with the same content, and one for the numbers.
+    /// Write a JSON object for each group of files with the same content, and one for the totals.
     #[arg(long)]
     json: bool,
 

@@ -23,11 +23,11 @@ use std::sync::Arc;
 /// Flags of `digest` for manifests.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ManifestArgs {
-    /// Write a manifest instead of rows: a table with a row for each file, with its size, time, all its digests, and what
-    /// could not be read. `gristmill diff` compares it with what the files are later.
+    /// Write a manifest instead of rows: a table with a row for each file, with its size, time, all its digests, and
+    /// any read error. `gristmill diff` compares it with the files at a later time.
     ///
-    /// The file's ending names the format, if --format does not: .jsonl, .csv, .arrow or .parquet. The file takes its name
-    /// once it is whole. docs/manifest.md lists its columns.
+    /// The file's extension determines the format unless --format does: .jsonl, .csv, .arrow or .parquet. The file
+    /// appears under its name only once it is complete. docs/manifest.md lists its columns.
     #[arg(
         long,
         value_name = "FILE",
@@ -35,10 +35,10 @@ pub struct ManifestArgs {
     )]
     manifest: Option<PathBuf>,
 
-    /// Cut files into chunks by their content, by `fastcdc` or `gear`. The manifest gets the place, length and BLAKE3 of
-    /// each chunk. A colon and an average size may follow, such as fastcdc:16K; without them it is 64K.
+    /// Cut files into content-defined chunks with `fastcdc` or `gear`. The manifest lists the position, length and
+    /// BLAKE3 of each chunk. A colon and an average size may follow, such as fastcdc:16K; the default is 64K.
     ///
-    /// The least size of a chunk is a quarter of the average, and the greatest four times as much. A file has at most
+    /// The smallest chunk size is a quarter of the average, and the largest four times the average. A file has at most
     /// 2,097,152 chunks.
     #[arg(long, value_name = "NAME", requires = "manifest")]
     chunks: Option<Chunking>,
