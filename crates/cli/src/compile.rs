@@ -79,7 +79,7 @@ fn compile(args: &CompileArgs) -> Result<(), Refusal> {
         .regex_size_limit(settings.size_limit)
         .memory(args.set_memory);
     if !args.rules.is_empty() && (settings.boundary.is_some() || settings.crlf) {
-        let refused = r"-w, -x and --crlf are not for rules; write \b, (?m)^ or (?R) into the regexes, or compile patterns alone";
+        let refused = r"-w, -x and --crlf do not apply to rules; write \b, (?m)^ or (?R) into the regexes, or compile patterns without rules";
         return Err(Refusal::Line(refused.into()));
     }
     let set = if args.rules.is_empty() {
@@ -159,7 +159,7 @@ fn write(args: &CompileArgs, path: &Path, set: &[u8]) -> Result<(), Refusal> {
     if let Some(input) = is_input {
         let input = input.display();
         return Err(refused(format!(
-            "it would be written over, and is {input}, which is read"
+            "it would be overwritten, and is {input}, which is read"
         )));
     }
     let written = new.file().and_then(|mut file| file.write_all(set));

@@ -50,7 +50,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     let format = args.rows.format(json)?;
     let old = manifest::open(&args.old, false)?.ok_or_else(|| {
         format!(
-            "{}: there is no such object, and what lies below it is no manifest; give one that `gristmill digest --manifest` has written",
+            "{}: there is no such object, and what is below it is not a manifest; give one that `gristmill digest --manifest` has written",
             shown_name(&args.old).display()
         )
     })?;

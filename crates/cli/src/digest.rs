@@ -356,7 +356,7 @@ fn tell(job: &DigestJob, algorithms: Option<Algorithms>) {
     }
     if differing > 0 {
         let hint = if job.matched() == 0 && algorithms.is_none() && job.guessed() {
-            "; digests of 64 digits were taken for BLAKE3's: if sha256sum wrote the list, give --algorithm sha256"
+            "; digests of 64 digits were read as BLAKE3: if sha256sum wrote the list, give --algorithm sha256"
         } else {
             ""
         };

@@ -198,12 +198,9 @@ fn vector_unit(level: Level) -> Finding {
                 }
             }
             (true, false) => format!("there; {} is used{forced}", used.name()),
-            (false, _) => format!(
-                "this processor does not have it; {} is used{forced}",
-                used.name()
-            ),
+            (false, _) => format!("this CPU does not have it; {} is used{forced}", used.name()),
         },
-        step: (!works).then(|| "nothing on this machine; a processor that has it".into()),
+        step: (!works).then(|| "nothing on this machine; a CPU that has it".into()),
     }
 }
 
@@ -238,7 +235,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             name: "positioned",
             device: None,
             works: true,
-            why: "pread works everywhere; taken where io_uring is refused".into(),
+            why: "pread works everywhere; used where io_uring is refused".into(),
             step: None,
         },
     ];
@@ -270,7 +267,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         name: "cpu",
         device: None,
         works: true,
-        why: "worker threads, always there".into(),
+        why: "worker threads, always available".into(),
         step: None,
     }]);
     let opencl = OpenClBackend::devices();
@@ -282,7 +279,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         device: None,
         works: false,
         why,
-        step: Some("install that driver again, or take the file that names it away".into()),
+        step: Some("install that driver again, or remove the file that names it".into()),
     }));
     findings.extend(devices("opencl", opencl));
     findings.extend(devices("cuda", CudaBackend::devices()));

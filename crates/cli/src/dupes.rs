@@ -58,7 +58,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
     let mut urls = args.paths.iter().filter(|path| is_url(path));
     if let (None, Some(url)) = (&named, urls.next()) {
         return Err(format!(
-            "{}: dupes reads files, and no objects of stores; write their digests by `gristmill digest --manifest FILE URL`, \
+            "{}: dupes reads files, not objects in object storage; write their digests with `gristmill digest --manifest FILE URL`, \
              and give it FILE",
             shown_name(url).display()
         ));
@@ -77,7 +77,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
         }
     };
     if !end.whole {
-        messages::complain("the files were not all read, so that nothing is told");
+        messages::complain("not all files could be read, so nothing is reported");
         return Ok(end.code(2));
     }
     let dupes = Duplicates::new(&manifest, args.empty);
@@ -136,7 +136,7 @@ fn summary(manifest: &Manifest, dupes: &Duplicates<'_>) -> String {
     }
     if let Some(share) = manifest.chunk_share() {
         text += &format!(
-            "{:.2} % of {} bytes are in chunks that were there before: {} bytes; {} chunks, {} different\n",
+            "{:.2} % of {} bytes are in repeated chunks: {} bytes; {} chunks, {} different\n",
             100.0 * share.share(),
             share.bytes,
             share.repeated_bytes,

@@ -129,7 +129,7 @@ fn tell(several: &Several, what: &str) {
     }
     let more = several.count - several.first.len() as u64;
     if more > 0 {
-        messages::complain(&format!("{more} files more: {what}"));
+        messages::complain(&format!("{more} more files: {what}"));
     }
 }
 
@@ -144,7 +144,7 @@ fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
     }
     if more > 0 {
         messages::complain(&format!(
-            "{more} directories more could not be listed, and have no row in the manifest"
+            "{more} more directories could not be listed, and have no row in the manifest"
         ));
     }
     rows
@@ -204,7 +204,7 @@ pub fn open(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
             let file = tempfile::tempfile();
             let file = file.map_err(|error| {
                 format!(
-                    "{}: a file in {} for the manifest: {error}; name another directory by TMPDIR",
+                    "{}: a file in {} for the manifest: {error}; name another directory with TMPDIR",
                     shown_name(path).display(),
                     std::env::temp_dir().display()
                 )
@@ -215,7 +215,7 @@ pub fn open(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
     };
     read.map_err(|error| match error.kind {
         ManifestErrorKind::Keep(_) => format!(
-            "{error}; it is in {}: name another directory by TMPDIR",
+            "{error}; it is in {}: name another directory with TMPDIR",
             std::env::temp_dir().display()
         ),
         _ => error.to_string(),
@@ -254,7 +254,7 @@ pub fn read_now(
     rows: Destination,
     sharing: bool,
 ) -> Result<(Manifest, End), String> {
-    let refusal = "files are read for a manifest on the processor alone; use --backend cpu";
+    let refusal = "files are read for a manifest only on the CPU; use --backend cpu";
     let mill = engine.mill_on_cpu(false, Decode::default(), refusal)?;
     let job = Arc::new(DigestJob::manifest(head.algorithms, head.chunking));
     let collected = Collected::of_listings();

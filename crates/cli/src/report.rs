@@ -64,7 +64,7 @@ pub fn text(report: &RunReport) -> String {
         let level = Level::in_use().name();
         let why = match Level::asked() {
             Ok(Some(_)) => format!("as {LEVEL_VARIABLE} asks"),
-            _ => "the best that this processor has".to_owned(),
+            _ => "the best that this CPU has".to_owned(),
         };
         let of_patterns = gristmill::jobs::scan::vector_unit();
         let what = match of_patterns == level {
@@ -110,7 +110,7 @@ pub fn text(report: &RunReport) -> String {
         line(
             "read once",
             format!(
-                "{} bytes, for {shown} that {} jobs were shown",
+                "{} bytes, for {shown} that {} jobs were given",
                 report.bytes,
                 report.jobs.len()
             ),

@@ -184,7 +184,7 @@ impl RowsArgs {
         let format = self.format_of("--manifest", None)?;
         let of = match format {
             Format::Text => {
-                return Err("--manifest: text has no place for what a manifest says of a file; name a file that ends in .jsonl, .csv, .arrow or .parquet".into())
+                return Err("--manifest: the text format cannot hold a manifest; name a file that ends in .jsonl, .csv, .arrow or .parquet".into())
             }
             Format::Jsonl => ManifestFormat::Jsonl,
             Format::Csv => ManifestFormat::Csv,
@@ -209,7 +209,7 @@ impl RowsArgs {
     ) -> Result<Rows, String> {
         if matches!(format, Format::Arrow | Format::Parquet) && self.to_terminal() {
             return Err(format!(
-                "standard output is a terminal, and {} is no text; name a file, or redirect it",
+                "standard output is a terminal, and {} is not text; name a file, or redirect it",
                 format.name()
             ));
         }

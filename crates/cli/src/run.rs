@@ -311,7 +311,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
             if expected.get(path).is_some_and(|other| other != sum) {
                 differing += 1;
                 messages::complain(&format!(
-                    "{}: chunks of {size} bytes give another answer than chunks of {against}",
+                    "{}: chunks of {size} bytes give another result than chunks of {against}",
                     path.display()
                 ));
             }

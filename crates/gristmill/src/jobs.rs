@@ -221,7 +221,7 @@ impl Geometry {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         if self.before > MAX_HALO || self.after > MAX_HALO {
             return invalid(
-                "a job that looks at more than 4,096 bytes before or behind a chunk",
+                "a job that looks at more than 4,096 bytes before or after a chunk",
                 "ask for at most 4,096 bytes on each side",
             );
         }

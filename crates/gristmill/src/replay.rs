@@ -461,17 +461,17 @@ impl Running<'_> {
         self.files.push(entry);
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                "the file has changed: it ends earlier than when it was recorded; put back what was recorded"
+                "the file has changed: it ends earlier than when it was recorded; restore what was recorded"
                     .to_owned()
             }
-            _ => format!("{error}; check the file and what it is stored on"),
+            _ => format!("{error}; check the file and its storage"),
         })?;
         match now {
             Ok(now) if now == size => Ok(()),
             Ok(now) => Err(format!(
-                "the file has changed: it had {size} bytes when recorded, and has {now}; put back what was recorded"
+                "the file has changed: it had {size} bytes when recorded, and has {now}; restore what was recorded"
             )),
-            Err(error) => Err(format!("{error}; check what the file is stored on")),
+            Err(error) => Err(format!("{error}; check the file's storage")),
         }
     }
 }
@@ -479,13 +479,13 @@ impl Running<'_> {
 fn open(path: &Path) -> Result<File, String> {
     // The open must not block: a FIFO may have replaced the regular file.
     let file = open_without_waiting(path, 0)
-        .map_err(|error| format!("{error}; put back the file that was recorded"))?;
+        .map_err(|error| format!("{error}; restore the file that was recorded"))?;
     let kind = file.metadata().map_err(|error| error.to_string())?;
     let kind = kind.file_type();
     if kind.is_file() || kind.is_block_device() {
         Ok(file)
     } else {
-        Err("no regular file any more; put back the file that was recorded".into())
+        Err("no longer a regular file; restore the file that was recorded".into())
     }
 }
 

@@ -33,8 +33,8 @@ impl Asked {
         let Some(patterns) = patterns else {
             if fixed_strings || ignore_case || !unicode {
                 return Err(value(format!(
-                    "{function}(): fixed_strings, ignore_case and unicode are about patterns, and none are given: what a \
-                     rule file or a set says is all that holds for it"
+                    "{function}(): fixed_strings, ignore_case and unicode apply to patterns, and none are given: a rule file \
+                     or a set defines everything about its rules"
                 )));
             }
             return Ok(None);

@@ -166,7 +166,7 @@ fn read_rule<'a>(
             }
             "required" | "skipreport" => {
                 let reason = format!(
-                    "`{}` is not supported: findings that depend on other findings are not made",
+                    "`{}` is not supported: findings that depend on other findings",
                     key.get_ref()
                 );
                 return Err(document.error(key.span().start, reason));
@@ -266,7 +266,7 @@ fn words(
 ) -> Result<Option<Words>, RuleError> {
     let words = document.strings(key, value)?;
     if let Some((_, empty)) = words.iter().find(|(word, _)| word.is_empty()) {
-        let reason = "an empty word, which stands everywhere";
+        let reason = "an empty word, which occurs everywhere";
         return Err(document.error(empty.span().start, reason));
     }
     if words.is_empty() {

@@ -133,11 +133,11 @@ fn what_is_no_set_is_refused_with_what_and_where() {
         fs::write(tree.path().join("x.gms"), bytes).unwrap();
         refusal(tree.path(), &["scan", "--set", "x.gms", "src"])
     };
-    let plain = "gristmill: x.gms: not a compiled set: it does not begin as one does\n";
+    let plain = "gristmill: x.gms: not a compiled set: it does not begin like one\n";
     assert_eq!(told(b""), plain);
     assert_eq!(told(b"needle\n"), plain);
     let length = set.len();
-    let cut = format!("gristmill: x.gms: the set was cut: it has 1000 bytes of {length};");
+    let cut = format!("gristmill: x.gms: the set is cut off: it has 1000 bytes of {length};");
     assert!(told(&set[..1000]).starts_with(&cut));
     let mut other = set.clone();
     other[8] = 2;
@@ -250,7 +250,7 @@ fn an_output_replaces_a_set_and_nothing_else() {
     fs::write(path("blank"), "").unwrap();
     let blank = ["compile", "-f", "blank", "-o", "blank"];
     let told = refusal(tree.path(), &blank);
-    assert!(told.contains("it would be written over, and is blank, which is read"));
+    assert!(told.contains("it would be overwritten, and is blank, which is read"));
     // A pattern that is refused leaves the set as it was, and nothing else behind.
     let before = fs::read(path("s.gms")).unwrap();
     assert_eq!(compile("s.gms", "(").code, Some(2));

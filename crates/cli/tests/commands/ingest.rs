@@ -172,7 +172,7 @@ fn what_cannot_be_read_is_told_and_takes_nothing_from_others() {
     .rows();
     for (path, reason) in [
         ("nothing", "No such file"),
-        ("/dev/null", "no regular file"),
+        ("/dev/null", "not a regular file"),
         ("/proc/version", "does not tell its size"),
         ("-", "standard input"),
     ] {

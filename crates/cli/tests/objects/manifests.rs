@@ -169,7 +169,7 @@ fn an_object_that_is_no_manifest_is_refused_as_the_file_is() {
         ),
         (
             "s3://u:hunter2@bucket/old.jsonl",
-            "s3://...: such a URL has no user",
+            "s3://...: such a URL cannot have a user",
         ),
     ] {
         for arguments in [["diff", "old.jsonl", url], ["diff", url, "dir"]] {

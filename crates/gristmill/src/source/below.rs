@@ -23,8 +23,8 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// A listed file has been replaced by a symbolic link.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error(
-    "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, which is not followed; follow \
-     links, or name it outright"
+    "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, and links are not followed; follow \
+     links, or name it directly"
 )]
 pub(crate) struct ReplacedByLink;
 
@@ -85,7 +85,7 @@ impl Root {
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if !goes_down(path) {
             return Err(io::Error::other(
-                "it does not lie below the directory that was named; name it outright",
+                "it is not below the named directory; name it directly",
             ));
         }
         let path = if path.as_os_str().is_empty() {

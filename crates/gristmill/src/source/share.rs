@@ -142,7 +142,7 @@ impl Planning {
     fn take(&mut self, entry: Entry) {
         let path = entry.path;
         if entry.origin == Origin::Stdin {
-            let why = "standard input belongs to one process, and is not divided; name files";
+            let why = "standard input belongs to one process, and cannot be divided; name files";
             return self.put(SharePart::failed(path, why.to_owned()));
         }
         if let Origin::Object(object) = &entry.origin {
@@ -158,7 +158,7 @@ impl Planning {
         let found = match std::fs::metadata(&path) {
             Ok(found) if found.is_file() || found.is_dir() => found,
             Ok(_) => {
-                let why = "it is no regular file, which every process could read; name files";
+                let why = "it is not a regular file that every process could read; name files";
                 return self.put(SharePart::failed(path, why.to_owned()));
             }
             Err(error) => return self.put(SharePart::failed(path, error.to_string())),

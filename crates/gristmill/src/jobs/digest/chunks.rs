@@ -83,10 +83,10 @@ impl fmt::Display for Chunking {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownChunking {
     /// Another name.
-    #[error("not a way to cut files; there are gear and fastcdc")]
+    #[error("not a chunking method; use gear or fastcdc")]
     Name,
     /// Another size.
-    #[error("not an average size of chunks: a power of two from 1K to 4M, such as 64K")]
+    #[error("not an average chunk size: use a power of two from 1K to 4M, such as 64K")]
     Average,
 }
 

@@ -285,7 +285,7 @@ impl DigestList {
                 self.ended = true;
                 let names: Vec<&str> = algorithms.iter().map(|of| of.name()).collect();
                 Some(self.problem(&format!(
-                    "a digest of this length may be of {}; give the one with --algorithm",
+                    "a digest of this length may be of {}; choose one with --algorithm",
                     names.join(" or ")
                 )))
             }

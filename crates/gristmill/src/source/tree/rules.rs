@@ -392,7 +392,7 @@ fn read_rules(
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match std::str::from_utf8(line) {
-            Err(_) => notice(Some(number), "a rule that is not UTF-8, passed over"),
+            Err(_) => notice(Some(number), "a rule that is not UTF-8 is ignored"),
             Ok(line) => {
                 if let Err(error) = builder.add_line(None, line) {
                     notice(Some(number), &error.to_string());
@@ -439,7 +439,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Item {
     Item::Error {
         path: Some(path.to_path_buf()),
         reason: format!(
-            "{error}; its rules are not applied: mend or remove it, or honour no ignore files"
+            "{error}; its rules are not applied: fix or remove it, or disable ignore files"
         ),
     }
 }
