@@ -5,8 +5,8 @@
 //! order, with their results and while their bytes are still in place, and appends rows ([`Job::open`], [`Job::chunk`],
 //! [`Job::close`]). The mill calls the host's half from whichever thread has results to hand in, one call at a time.
 //!
-//! Several jobs may run over the same files, which are then read once: [`Mill::run_all`](crate::mill::Mill::run_all). Each
-//! job is called as if it ran alone. "The run" below is then its own part of it.
+//! Several jobs may run over the same files, which are then read once: [`Mill::run_all`](crate::mill::Mill::run_all).
+//! Each job is called as in a run of its own. "The run" below then means its part of the run.
 //!
 //! A new job is a new file here and one line in the list below.
 

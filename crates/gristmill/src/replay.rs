@@ -14,9 +14,10 @@
 //! ```
 //!
 //! A slot gets the words that were published, except that its chunk's index and, for a program, the opcode are those of
-//! this replay. Where a device runs only a part of an opcode, as of a search for lines that match regexes, the host does the
-//! rest, as in a run; a log has the whole opcode and what the whole has left, wherever it was recorded. A slot's bytes come from the original file, or from the log. Where a file has changed since, its slots are
-//! not run, and count as lost ([`ReplayReport::lost`]) rather than as different.
+//! this replay. If a device runs only a part of an opcode, as in a search for lines that match regexes, the host does
+//! the rest, as in a run; a log contains the whole opcode and its complete results, wherever it was recorded. A slot's
+//! bytes come from the original file, or from the log. Slots of a file that has changed since are not run, and count as
+//! lost ([`ReplayReport::lost`]) rather than as different.
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
 

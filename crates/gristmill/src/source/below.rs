@@ -1,10 +1,10 @@
-//! Opening the files that a walk has listed, below the directory that was named and through no symbolic link.
+//! Opening the files that a walk has listed, below the named directory and through no symbolic link.
 //!
-//! A program that may write to a tree can replace a listed file before it is opened. So a walk without `-L` holds the
-//! directory that was named, and everything below it, directories and files, is opened relative to that descriptor with
-//! `openat2` and `RESOLVE_NO_SYMLINKS`. Where the kernel has no `openat2` (before Linux 5.6) or a filter of system
-//! calls refuses it, each component of the path is opened from the one above with `O_NOFOLLOW`, which takes more calls
-//! and is as safe.
+//! A program that can write to a tree can replace a listed file before it is opened. So a walk without `-L` holds the
+//! named directory open, and everything below it, directories and files, is opened relative to that descriptor with
+//! `openat2` and `RESOLVE_NO_SYMLINKS`. If the kernel has no `openat2` (before Linux 5.6) or a system call filter
+//! refuses it, each component of the path is opened from its parent with `O_NOFOLLOW`, which takes more calls and is
+//! just as safe.
 
 use rustix::fs::{openat, openat2, Mode, OFlags, ResolveFlags, CWD};
 use rustix::io::Errno;

@@ -1,7 +1,7 @@
 //! Shares: the files of a run, divided among processes or machines.
 //!
-//! [`plan`] lists files and their sizes, and cuts large ones into [parts](FilePart). Each [`Share`] is then a run of its
-//! own, of a [`ShareSource`]: it depends on no other, may be repeated, and its rows with those of all others are those of
+//! [`plan`] lists files and their sizes, and cuts large ones into [parts](FilePart). Each [`Share`] is then a separate
+//! run, of a [`ShareSource`]: it depends on no other, may be repeated, and the rows of all shares together are those of
 //! one run over all files.
 
 use super::entry::{Entry, FilePart, Item, Origin, Source};

@@ -1,7 +1,7 @@
-//! Content-defined chunks: where a file is cut so that the same content is cut at the same places wherever it lies, and
+//! Content-defined chunks: where a file is cut so that the same content is cut at the same positions in any file, and
 //! the digest of each chunk.
 //!
-//! A cutter takes a file's bytes in order and in pieces of any size; its cuts are those of the file as a whole.
+//! A cutter takes a file's bytes in order, in pieces of any size; its cuts are those of the file as a whole.
 
 use fastcdc::v2020::FastCDC;
 use std::fmt;

@@ -1,8 +1,8 @@
-//! Which entries of a tree are passed over: globs, ignore files, types and hidden names, with ripgrep's precedence.
+//! Which entries of a tree are skipped: globs, ignore files, types and hidden names, with ripgrep's precedence.
 //!
-//! The globs are those of the crate `ignore`, which ripgrep uses. This module finds and reads the files of rules: a
-//! directory may hold a FIFO, a device or an endless file by such a name, and the user must learn which files cannot be
-//! read.
+//! The globs are those of the crate `ignore`, which ripgrep uses. This module finds and reads the ignore files: a
+//! directory may contain a FIFO, a device or an endless file of that name, and the user must learn which files cannot
+//! be read.
 
 use crate::bounded;
 use crate::source::entry::Item;
