@@ -229,8 +229,8 @@ fn an_output_replaces_a_set_and_nothing_else() {
     );
     compile("empty", "x").rows();
     for (output, why) in [
-        ("list", "it is there already, and is not a compiled set"),
-        ("src/a", "it is there already, and is not a compiled set"),
+        ("list", "it exists and is not a compiled set"),
+        ("src/a", "it exists and is not a compiled set"),
         ("src", "directory"),
         ("none/s.gms", "No such file"),
     ] {
@@ -279,7 +279,7 @@ fn patterns_are_refused_as_scan_refuses_them() {
     assert!(told(&["-e", &"x".repeat(5000)]).contains("more than 4,096 bytes"));
     assert!(told(&["-f", "long", "--set-memory", "1K"]).contains("(--set-memory)"));
     assert!(told(&["--rules", "wrong"]).contains("wrong:1:1: no tab"));
-    assert!(told(&["--rules", "empty", "-i"]).contains("-i is for the patterns of -e and -f"));
+    assert!(told(&["--rules", "empty", "-i"]).contains("-i applies to the patterns of -e and -f"));
     assert!(told(&[]).contains("--rules <FILE>"));
     let told = refusal(tree.path(), &["compile", "-e", "x"]);
     assert!(
@@ -398,7 +398,7 @@ fn names_with_dots_that_were_meant_as_strings_are_told() {
     .unwrap();
     let explained = gristmill(tree.path(), &["compile", "-f", "hosts", "--explain"]).rows();
     assert!(
-        explained.contains("2 of them are regexes for their dots alone"),
+        explained.contains("2 of them are regexes only because of their dots"),
         "{explained}"
     );
     let explained = gristmill(tree.path(), &["compile", "-F", "-f", "hosts", "--explain"]).rows();

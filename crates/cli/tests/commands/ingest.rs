@@ -173,7 +173,7 @@ fn what_cannot_be_read_is_told_and_takes_nothing_from_others() {
     for (path, reason) in [
         ("nothing", "No such file"),
         ("/dev/null", "not a regular file"),
-        ("/proc/version", "does not tell its size"),
+        ("/proc/version", "its size is unknown"),
         ("-", "standard input"),
     ] {
         let done = gristmill(scratch.path(), &["ingest", path, "files/0070000"]);

@@ -223,7 +223,7 @@ fn what_is_wrong_on_the_command_line_is_told_with_what_to_do() {
         ),
         (
             "files + run pairs.vasm --check",
-            &["--check", "run it alone"],
+            &["--check", "run it separately"],
         ),
         ("files + run nowhere.vasm", &["`+ run`", "nowhere.vasm"]),
         (

@@ -74,7 +74,7 @@ fn what_goes_wrong_is_told() {
     let world = served();
     let url = |name: &str| format!("{}/bucket/w/{name}", world.store.endpoint());
     let gone = world.run(&["digest", &url("gone"), &url("a.txt")]);
-    assert!(gone.failure().contains("there is nothing"), "{gone:?}");
+    assert!(gone.failure().contains("not found"), "{gone:?}");
     assert_eq!(gone.out.lines().count(), 1);
     let closed = world.run(&["digest", "http://127.0.0.1:1/x"]);
     assert!(closed.failure().contains("cannot connect"), "{closed:?}");
