@@ -30,28 +30,28 @@ pub struct CompileArgs {
     #[command(flatten)]
     given: PatternArgs,
 
-    /// Compile the rules of this file, as `scan --rules` reads it. May be given several times, and with -e and -f, whose
-    /// patterns are rules then, too.
+    /// Compile the rules in this file, in the formats that `scan --rules` reads. May be given several times, and with
+    /// -e and -f, whose patterns then are rules, too.
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
 
     #[command(flatten)]
     meaning: MeaningArgs,
 
-    /// The most memory that patterns may take with what is prepared for searching them.
+    /// The memory limit for patterns and the data structures built from them.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
     set_memory: usize,
 
     /// The set to write, usually a .gms file; `-` is standard output.
     ///
-    /// It is there with all its bytes or not at all. An earlier set is replaced; any other file is not.
+    /// The output is written completely or not at all. An earlier set is replaced; any other file is not.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Print how the set searches for what, and what that is expected to cost: slow regexes first.
+    /// Print how the set searches for each pattern and the expected cost, slow regexes first.
     ///
-    /// Costs are cycles of the processor for a byte of ordinary text, by estimate. A regex with a literal that is rare and
-    /// stands near its beginning costs little; one without is searched for alone, over all bytes.
+    /// Costs are estimated CPU cycles per byte of ordinary text. A regex with a rare literal near its beginning costs
+    /// little; one without is searched for separately, over all bytes.
     #[arg(long)]
     explain: bool,
 
@@ -79,7 +79,7 @@ fn compile(args: &CompileArgs) -> Result<(), Refusal> {
         .regex_size_limit(settings.size_limit)
         .memory(args.set_memory);
     if !args.rules.is_empty() && (settings.boundary.is_some() || settings.crlf) {
-        let refused = r"-w, -x and --crlf are not for rules; write \b, (?m)^ or (?R) into the regexes, or compile patterns alone";
+        let refused = r"-w, -x and --crlf do not apply to rules; write \b, (?m)^ or (?R) into the regexes, or compile patterns without rules";
         return Err(Refusal::Line(refused.into()));
     }
     let set = if args.rules.is_empty() {
@@ -159,7 +159,7 @@ fn write(args: &CompileArgs, path: &Path, set: &[u8]) -> Result<(), Refusal> {
     if let Some(input) = is_input {
         let input = input.display();
         return Err(refused(format!(
-            "it would be written over, and is {input}, which is read"
+            "it would be overwritten, and is {input}, which is read"
         )));
     }
     let written = new.file().and_then(|mut file| file.write_all(set));

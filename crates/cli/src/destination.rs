@@ -1,4 +1,4 @@
-//! Where the rows of a run go.
+//! The name and the identity of what a run writes to: for messages, and so that it is not read as input.
 
 use gristmill::source::FileId;
 use std::io;

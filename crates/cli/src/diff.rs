@@ -16,20 +16,21 @@ use std::process::ExitCode;
 /// Flags of `gristmill diff`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DiffArgs {
-    /// The manifest of before, which `gristmill digest --manifest` has written: a file, or an object by its URL.
+    /// The old manifest, written by `gristmill digest --manifest`: a file, or the URL of an object.
     old: PathBuf,
 
-    /// The manifest of now, which is a file or an object that ends in .jsonl, .csv, .arrow or .parquet; or files,
-    /// directories, and URLs of objects, which are read now with the digests that the old manifest has.
+    /// The new manifest, which is a file or an object whose name ends in .jsonl, .csv, .arrow or .parquet; or files,
+    /// directories and URLs of objects, which are read now, with the digest algorithms of the old manifest.
     #[arg(required = true)]
     new: Vec<PathBuf>,
 
-    /// Compare paths without this beginning, on both sides. May be given several times; a path loses the longest that it
-    /// has. Without it, if each side was made of one path and these are not the same, paths are compared without them.
+    /// Strip this prefix from paths before comparing, on both sides. May be given several times; the longest prefix
+    /// that matches a path is stripped. By default, if each side was made from one path and these paths differ, they
+    /// are stripped.
     #[arg(long, value_name = "PATH")]
     strip_prefix: Vec<PathBuf>,
 
-    /// Write a JSON object for each difference, and one for the numbers.
+    /// Write a JSON object for each difference, and one for the totals.
     #[arg(long)]
     json: bool,
 
@@ -49,7 +50,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
     let format = args.rows.format(json)?;
     let old = manifest::open(&args.old, false)?.ok_or_else(|| {
         format!(
-            "{}: there is no such object, and what lies below it is no manifest; give one that `gristmill digest --manifest` has written",
+            "{}: there is no such object, and what is below it is not a manifest; give one that `gristmill digest --manifest` has written",
             shown_name(&args.old).display()
         )
     })?;

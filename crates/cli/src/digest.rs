@@ -26,10 +26,10 @@ pub struct DigestArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// How digests are made: `blake3`, `sha256`, `sha1`, `md5`, `xxh3-128`, `xxh3-64` or `crc32c`, or several with commas
-    /// between them: each file is read once, and has a row for each. The default is blake3. Only blake3 and sha256 say
-    /// that nobody has changed a file on purpose. With --check the algorithm is the one that a row of the list names, or
-    /// else by the digest's length blake3, sha1 or crc32c.
+    /// The digest algorithm: `blake3` (the default), `sha256`, `sha1`, `md5`, `xxh3-128`, `xxh3-64` or `crc32c`, or
+    /// several, separated by commas: each file is read once, and has a row for each. Only blake3 and sha256 detect
+    /// deliberate changes. With --check, the algorithm is the one that a row of the list names; otherwise the length of
+    /// the digest decides between blake3, sha1 and crc32c.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     algorithm: Vec<Algorithm>,
 
@@ -59,11 +59,11 @@ pub struct DigestArgs {
 /// How rows of digests look.
 #[derive(Debug, Clone, clap::Args)]
 struct FormArgs {
-    /// Write rows in the BSD format: `ALGORITHM (PATH) = DIGEST`. Rows of several algorithms have it anyway.
+    /// Write rows in the BSD format: `ALGORITHM (PATH) = DIGEST`. With several algorithms this is always the format.
     #[arg(long, conflicts_with_all = ["check", "json"])]
     tag: bool,
 
-    /// End each row with a NUL, and escape nothing in paths.
+    /// End each row with a NUL, and do not escape paths.
     #[arg(short = 'z', long, conflicts_with_all = ["check", "json"])]
     zero: bool,
 }
@@ -91,8 +91,8 @@ const OF_SOURCES: [&str; 6] = [
 /// What --check does.
 #[derive(Debug, Clone, clap::Args)]
 struct CheckArgs {
-    /// Compare files with a list that `digest`, b3sum, sha256sum, sha1sum, md5sum or xxhsum has written; `-` is standard
-    /// input. The exit code is 0 if all are as listed, and 1 if not.
+    /// Verify files against a list written by `digest`, b3sum, sha256sum, sha1sum, md5sum or xxhsum; `-` is standard
+    /// input. The exit code is 0 if all files match the list, and 1 otherwise.
     #[arg(
         short = 'c',
         long,
@@ -101,7 +101,7 @@ struct CheckArgs {
     )]
     check: Option<PathBuf>,
 
-    /// With --check, write nothing for files whose digest is as listed.
+    /// With --check, write nothing for files whose digest matches.
     #[arg(
         short = 'q',
         long,
@@ -111,7 +111,7 @@ struct CheckArgs {
     )]
     quiet: bool,
 
-    /// With --check, write no rows: the exit code is the answer. Errors are still reported.
+    /// With --check, write no rows: the exit code is the result. Errors are still reported.
     #[arg(
         long,
         requires = "check",
@@ -120,16 +120,16 @@ struct CheckArgs {
     )]
     status: bool,
 
-    /// With --check, a line that is improperly formatted makes the exit code 1. Such lines are passed over otherwise,
-    /// and counted.
+    /// With --check, exit with 1 if a line is improperly formatted. Without this flag, such lines are skipped and
+    /// counted.
     #[arg(long, requires = "check", conflicts_with_all = OF_SOURCES)]
     strict: bool,
 
-    /// With --check, report each line that is improperly formatted.
+    /// With --check, report each improperly formatted line.
     #[arg(short = 'w', long, requires = "check", conflicts_with_all = OF_SOURCES)]
     warn: bool,
 
-    /// With --check, pass over listed files that do not exist.
+    /// With --check, skip listed files that do not exist.
     #[arg(long, requires = "check", conflicts_with_all = OF_SOURCES)]
     ignore_missing: bool,
 }
@@ -356,7 +356,7 @@ fn tell(job: &DigestJob, algorithms: Option<Algorithms>) {
     }
     if differing > 0 {
         let hint = if job.matched() == 0 && algorithms.is_none() && job.guessed() {
-            "; digests of 64 digits were taken for BLAKE3's: if sha256sum wrote the list, give --algorithm sha256"
+            "; digests of 64 digits were read as BLAKE3: if sha256sum wrote the list, give --algorithm sha256"
         } else {
             ""
         };

@@ -22,8 +22,8 @@ use std::process::ExitCode;
 /// Flags of `gristmill doctor`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DoctorArgs {
-    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. Bytes of a
-    /// file that are only in the page cache are written to its disk first.
+    /// Show which read paths can read each of these files and devices (/dev/ng*), instead of describing the machine.
+    /// Bytes of a file that are only in the page cache are written to its disk first.
     files: Vec<PathBuf>,
 
     /// Write one JSON object.
@@ -175,7 +175,7 @@ fn setup(probe: &UringProbe) -> String {
     }
 }
 
-/// The vector unit on which the interpreter of VIR0 programs runs.
+/// A vector unit, and whether VIR0 programs and sets of patterns run on it.
 fn vector_unit(level: Level) -> Finding {
     let (works, used) = (level.is_available(), Level::in_use());
     let forced = match Level::asked() {
@@ -188,14 +188,19 @@ fn vector_unit(level: Level) -> Finding {
         device: None,
         works,
         why: match (works, used == level) {
-            (true, true) => format!("VIR0 programs run on it{forced}"),
-            (true, false) => format!("there; VIR0 programs run on {}{forced}", used.name()),
-            (false, _) => format!(
-                "this processor does not have it; VIR0 programs run on {}{forced}",
-                used.name()
-            ),
+            (true, true) => {
+                let of_patterns = gristmill::jobs::scan::vector_unit();
+                match of_patterns == level.name() {
+                    true => format!("VIR0 programs and sets of patterns run on it{forced}"),
+                    false => format!(
+                        "VIR0 programs run on it, sets of patterns on {of_patterns}{forced}"
+                    ),
+                }
+            }
+            (true, false) => format!("there; {} is used{forced}", used.name()),
+            (false, _) => format!("this CPU does not have it; {} is used{forced}", used.name()),
         },
-        step: (!works).then(|| "nothing on this machine; a processor that has it".into()),
+        step: (!works).then(|| "nothing on this machine; a CPU that has it".into()),
     }
 }
 
@@ -230,7 +235,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             name: "positioned",
             device: None,
             works: true,
-            why: "pread works everywhere; taken where io_uring is refused".into(),
+            why: "pread works everywhere; used where io_uring is refused".into(),
             step: None,
         },
     ];
@@ -262,7 +267,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         name: "cpu",
         device: None,
         works: true,
-        why: "worker threads, always there".into(),
+        why: "worker threads, always available".into(),
         step: None,
     }]);
     let opencl = OpenClBackend::devices();
@@ -274,7 +279,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         device: None,
         works: false,
         why,
-        step: Some("install that driver again, or take the file that names it away".into()),
+        step: Some("install that driver again, or remove the file that names it".into()),
     }));
     findings.extend(devices("opencl", opencl));
     findings.extend(devices("cuda", CudaBackend::devices()));

@@ -12,21 +12,22 @@ use std::process::ExitCode;
 /// Flags of `gristmill dupes`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DupesArgs {
-    /// Files and directories, of which those files are read that have the size of another; or one manifest, which is a file
-    /// or an object that ends in .jsonl, .csv, .arrow or .parquet, and no files are read.
+    /// Files and directories; files whose size no other file has are not read. Or a single manifest, which is a file or
+    /// an object whose name ends in .jsonl, .csv, .arrow or .parquet; then no files are read.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 
-    /// Tell of files without a byte, too.
+    /// Also report empty files.
     #[arg(long)]
     empty: bool,
 
-    /// Read all files, cut them into chunks by their content, and tell how many bytes are in chunks that are there more
-    /// than once: as --chunks of digest. A manifest that has chunks has them told without this flag.
+    /// Read all files, cut them into content-defined chunks, and report how many bytes are in chunks that occur more
+    /// than once. The values are those of --chunks of digest. For a manifest that has chunks, this is reported without
+    /// the flag.
     #[arg(long, value_name = "NAME")]
     chunks: Option<Chunking>,
 
-    /// Write a JSON object for each group of files with the same content, and one for the numbers.
+    /// Write a JSON object for each group of files with the same content, and one for the totals.
     #[arg(long)]
     json: bool,
 
@@ -57,7 +58,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
     let mut urls = args.paths.iter().filter(|path| is_url(path));
     if let (None, Some(url)) = (&named, urls.next()) {
         return Err(format!(
-            "{}: dupes reads files, and no objects of stores; write their digests by `gristmill digest --manifest FILE URL`, \
+            "{}: dupes reads files, not objects in object storage; write their digests with `gristmill digest --manifest FILE URL`, \
              and give it FILE",
             shown_name(url).display()
         ));
@@ -76,7 +77,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
         }
     };
     if !end.whole {
-        messages::complain("the files were not all read, so that nothing is told");
+        messages::complain("not all files could be read, so nothing is reported");
         return Ok(end.code(2));
     }
     let dupes = Duplicates::new(&manifest, args.empty);
@@ -135,7 +136,7 @@ fn summary(manifest: &Manifest, dupes: &Duplicates<'_>) -> String {
     }
     if let Some(share) = manifest.chunk_share() {
         text += &format!(
-            "{:.2} % of {} bytes are in chunks that were there before: {} bytes; {} chunks, {} different\n",
+            "{:.2} % of {} bytes are in repeated chunks: {} bytes; {} chunks, {} different\n",
             100.0 * share.share(),
             share.bytes,
             share.repeated_bytes,

@@ -25,36 +25,36 @@ pub struct EngineArgs {
     pub backend: BackendArgs,
 
     /// How bytes are read into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for
-    /// the blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`:
+    /// the blocks of files on ext4 or XFS, bypassing the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`:
     /// io_uring, and pread where io_uring is refused. A file that passthrough or peer cannot read is a failure;
-    /// `gristmill doctor FILE` says why.
+    /// `gristmill doctor FILE` shows why.
     #[arg(long, value_name = "PATH", default_value = "auto", value_parser = read_path_parser(READ_PATHS))]
     pub read_path: ReadPathChoice,
 
     /// Put chunks into the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor`
-    /// lists the devices that have some. The kernel accesses them over the bus, so it must run on the processor:
-    /// --backend auto then means cpu. Choose a read path into peer memory: peer, passthrough, or positioned, which is a
-    /// copy by the processor. --workers, --depth and --chunk-size determine how much memory is needed. If the device is
-    /// removed during the run, SIGBUS ends the process.
+    /// lists devices with peer memory. The kernel accesses it over the bus, so it must run on the CPU: --backend auto
+    /// then means cpu. Choose a read path into peer memory: peer, passthrough, or positioned, which copies by the CPU.
+    /// --workers, --depth and --chunk-size determine how much memory is needed. If the device is removed during the
+    /// run, SIGBUS ends the process.
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// The chunk size in bytes, such as 256K or 2M. The default is 1M for digest by crc32c and scan -c, whose result for
-    /// a chunk is one number, and 512K for all else.
+    /// The chunk size in bytes, such as 256K or 2M. The default is 1M for digest by crc32c and for scan -c, whose
+    /// result for a chunk is a single number, and 512K otherwise.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
 
-    /// The most reads in flight for each worker.
+    /// The maximum number of reads in flight for each worker.
     #[arg(long, value_name = "NUM", default_value_t = gristmill::mill::DEFAULT_DEPTH)]
     pub depth: u32,
 
-    /// The most memory for chunks and their records, such as 256M. The default is 1G, or a quarter of the available
-    /// memory if that is less. If more would be needed, each worker gets fewer chunks, then the run gets fewer workers,
-    /// and --stats says so.
+    /// The memory limit for chunks and their records, such as 256M. The default is 1G, or a quarter of the available
+    /// memory if that is less. If more would be needed, first each worker gets fewer chunks, then the run gets fewer
+    /// workers, and --stats reports that.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<usize>,
 
-    /// Read past the page cache, with O_DIRECT, where the file system allows it.
+    /// Bypass the page cache with O_DIRECT, where the file system allows it.
     #[arg(long)]
     pub direct: bool,
 }

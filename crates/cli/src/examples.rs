@@ -15,28 +15,28 @@ const EXAMPLES: [(&str, &str); 17] = [
         "\
 # the lines below src that match a regex, with their numbers
 gristmill scan -n 'persistent \\w+' src
-# the lines that hold a string as it is, in either case
+# the lines that contain a string, case-insensitively
 gristmill scan -Fi 'Persistent kernel' src
-# two lines around each match, and what it would be replaced by
+# two lines around each match, with the match replaced
 gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
-# how many lines of each file hold one of many strings, one string a line
+# how many lines of each file contain one of many strings
 gristmill scan -c -f patterns.txt logs
-# every occurrence of each of them, overlapping ones too
+# every occurrence of each string, including overlapping ones
 gristmill scan --all -f patterns.txt logs
-# ... but not as a part of a longer word, as 1.2.3.4 is of 1.2.3.45
+# ... whole words only, so 1.2.3.4 is not found in 1.2.3.45
 gristmill scan --all -w -F -f patterns.txt logs
 # ... as a table, for DuckDB, Polars or pandas
 gristmill scan --all -f patterns.txt logs --output matches.parquet
 # what the rules of a file find, without showing the secrets
 gristmill scan --rules rules.toml logs
-# the files that another program lists
+# only the files that another program lists
 find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
 ",
     ),
     (
         "compile",
         "\
-# strings as a set, compiled once and searched for as often as needed
+# strings as a set, compiled once for many searches
 gristmill compile -f patterns.txt -o patterns.gms
 gristmill scan --set patterns.gms logs
 # rules as a set, and which of them are slow
@@ -46,17 +46,17 @@ gristmill compile --rules rules.toml -o rules.gms --explain
     (
         "digest",
         "\
-# a list of the files below src, as b3sum writes it, and what differs later
+# a list of the files below src in the format of b3sum, checked later
 gristmill digest src > list
 gristmill digest --quiet --check list
-# two digests of each file, which is read once
+# two digests of each file, reading it once
 gristmill digest --algorithm sha256,blake3 src > both
-# a table of them
+# digests as a table
 gristmill digest src --output digests.csv
-# a manifest, with which to see later what has become of the files
+# a manifest, to find out later what happened to the files
 gristmill digest --manifest src.jsonl src
 gristmill diff src.jsonl src
-# a list that another tool has written
+# a list that another tool wrote
 sha256sum list > sums
 gristmill digest --algorithm sha256 --check sums
 ",
@@ -64,7 +64,7 @@ gristmill digest --algorithm sha256 --check sums
     (
         "diff",
         "\
-# what the files below src have become since a manifest was written
+# what happened to the files below src since a manifest was written
 gristmill digest --manifest old.jsonl src
 gristmill diff old.jsonl src
 # two manifests, and the differences as a table
@@ -77,7 +77,7 @@ gristmill diff old.jsonl new.jsonl --output differences.csv
         "\
 # files with the same content
 gristmill dupes src logs
-# the same from a manifest, and how many bytes are there more than once
+# the same from a manifest, and how many bytes are in repeated chunks
 gristmill digest --manifest src.jsonl --chunks fastcdc:16K src
 gristmill dupes src.jsonl
 ",
@@ -98,7 +98,7 @@ gristmill stats --total --histogram logs
 gristmill run programs/line_lengths.vasm logs
 # the lowest and highest entropy of a block of each file, as a table
 gristmill run --table programs/entropy.vasm logs
-# whether a program gives the same answer however files are cut
+# whether a program gives the same result however files are cut
 gristmill run --check programs/utf8_validate.vasm src
 ",
     ),
@@ -114,14 +114,14 @@ gristmill mill logs + stats + scan --all -f patterns.txt --output all.csv
     (
         "ingest",
         "\
-# two files with eight reads in flight, and a report of what was counted
+# two files with eight reads in flight, and a report of the counters
 gristmill ingest --slots 8 --slot-size 256K logs/a.log logs/b.log
 ",
     ),
     (
         "asm",
         "\
-# a program as bytes, which `gristmill run` takes as it takes the text
+# a program as bytecode, which `gristmill run` accepts like its text
 gristmill asm programs/newline_count.vasm -o newline_count.vir0
 ",
     ),
@@ -135,14 +135,14 @@ gristmill asm programs/newline_count.vasm -o - | gristmill disasm -
     (
         "verify",
         "\
-# what each program costs at most on a chunk, or why it is refused
+# the cost bound of each program for a chunk, or why it is refused
 gristmill verify programs/*.vasm
 ",
     ),
     (
         "replay",
         "\
-# record a run, and run it once more
+# record a run, and replay it
 gristmill digest --algorithm crc32c --record run.log src > list
 gristmill replay run.log
 ",
@@ -152,7 +152,7 @@ gristmill replay run.log
         "\
 # what this machine can do
 gristmill doctor
-# which read paths can take a file
+# which read paths can read a file
 gristmill doctor logs/a.log
 ",
     ),
@@ -176,7 +176,7 @@ gristmill man > gristmill.1
     (
         "completions",
         "\
-# for bash; ~/.bashrc then says `. ~/.gristmill.bash`
+# for bash; put `. ~/.gristmill.bash` into ~/.bashrc
 gristmill completions bash > ~/.gristmill.bash
 ",
     ),

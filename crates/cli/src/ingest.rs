@@ -34,7 +34,7 @@ pub struct IngestArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// How bytes are read into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
+    /// The read path into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
     /// commands, past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). The chosen
     /// path has no fallback.
     #[arg(long, value_name = "PATH", default_value = "registered", value_parser = read_path_parser(READ_PATHS))]
@@ -64,8 +64,8 @@ pub struct IngestArgs {
     )]
     workers: u16,
 
-    /// The number of slots, each a chunk that the kernel sees, with a read in flight: 1 to 64. They are divided evenly
-    /// among the workers; with fewer slots than workers, there are as many workers as slots.
+    /// The number of slots, each of which is a chunk with a read in flight: 1 to 64. They are divided evenly among the
+    /// workers; with fewer slots than workers, there are as many workers as slots.
     #[arg(long, value_name = "NUM", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     slots: u32,
 

@@ -12,15 +12,15 @@ use std::fmt::Write;
 const ADVICE: [(char, &str); 3] = [
     (
         '0',
-        "names that end with NULs are read with --files0-from FILE",
+        "use --files0-from FILE to read names terminated by NULs",
     ),
     (
         'q',
-        "it suits commands whose exit code is an answer; redirect other rows to /dev/null",
+        "only commands whose exit code is a result have it; redirect the rows of others to /dev/null",
     ),
     (
         'z',
-        "names that end with NULs are read with --files0-from FILE",
+        "use --files0-from FILE to read names terminated by NULs",
     ),
 ];
 
@@ -63,7 +63,7 @@ pub fn with_tip(mut error: Error, command: &Command) -> Error {
     let mut tips = Vec::new();
     if !meanings.is_empty() {
         tips.push(format!(
-            "'-{letter}' is {}, and nothing here",
+            "'-{letter}' is {}, and has no meaning here",
             meanings.join(", ")
         ));
     }
@@ -91,10 +91,10 @@ pub fn refuse(error: Error, command: &Command, arguments: &[OsString]) -> ! {
 /// The letters as a section of the manual page.
 pub fn roff(command: &Command) -> String {
     let mut text = String::from(
-        ".SH LETTERS\nA letter means one thing in every command that has it, but for four that keep, in the commands \
-         modelled on other tools, the meaning that they have there: \\fB\\-c\\fR is \\-\\-check, \\fB\\-w\\fR is \
-         \\-\\-warn and \\fB\\-z\\fR is \\-\\-zero in digest as in sha256sum(1), and \\fB\\-o\\fR is \\-\\-output in asm, disasm and compile as in as(1). Where a command has no use \
-         for a letter, it refuses the letter and says which commands have it.\n",
+        ".SH LETTERS\nA letter has the same meaning in every command that has it, with four exceptions that follow the tools \
+         on which the commands are modelled: \\fB\\-c\\fR is \\-\\-check, \\fB\\-w\\fR is \
+         \\-\\-warn and \\fB\\-z\\fR is \\-\\-zero in digest as in sha256sum(1), and \\fB\\-o\\fR is \\-\\-output in asm, disasm and compile as in as(1). A command that does \
+         not have a letter refuses it and says which commands have it.\n",
     );
     let all = command
         .get_subcommands()

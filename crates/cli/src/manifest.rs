@@ -23,11 +23,11 @@ use std::sync::Arc;
 /// Flags of `digest` for manifests.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ManifestArgs {
-    /// Write a manifest instead of rows: a table with a row for each file, with its size, time, all its digests, and what
-    /// could not be read. `gristmill diff` compares it with what the files are later.
+    /// Write a manifest instead of rows: a table with a row for each file, with its size, time, all its digests, and
+    /// any read error. `gristmill diff` compares it with the files at a later time.
     ///
-    /// The file's ending names the format, if --format does not: .jsonl, .csv, .arrow or .parquet. The file takes its name
-    /// once it is whole. docs/manifest.md lists its columns.
+    /// The file's extension determines the format unless --format does: .jsonl, .csv, .arrow or .parquet. The file
+    /// appears under its name only once it is complete. docs/manifest.md lists its columns.
     #[arg(
         long,
         value_name = "FILE",
@@ -35,10 +35,10 @@ pub struct ManifestArgs {
     )]
     manifest: Option<PathBuf>,
 
-    /// Cut files into chunks by their content, by `fastcdc` or `gear`. The manifest gets the place, length and BLAKE3 of
-    /// each chunk. A colon and an average size may follow, such as fastcdc:16K; without them it is 64K.
+    /// Cut files into content-defined chunks with `fastcdc` or `gear`. The manifest lists the position, length and
+    /// BLAKE3 of each chunk. A colon and an average size may follow, such as fastcdc:16K; the default is 64K.
     ///
-    /// The least size of a chunk is a quarter of the average, and the greatest four times as much. A file has at most
+    /// The smallest chunk size is a quarter of the average, and the largest four times the average. A file has at most
     /// 2,097,152 chunks.
     #[arg(long, value_name = "NAME", requires = "manifest")]
     chunks: Option<Chunking>,
@@ -129,7 +129,7 @@ fn tell(several: &Several, what: &str) {
     }
     let more = several.count - several.first.len() as u64;
     if more > 0 {
-        messages::complain(&format!("{more} files more: {what}"));
+        messages::complain(&format!("{more} more files: {what}"));
     }
 }
 
@@ -144,7 +144,7 @@ fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
     }
     if more > 0 {
         messages::complain(&format!(
-            "{more} directories more could not be listed, and have no row in the manifest"
+            "{more} more directories could not be listed, and have no row in the manifest"
         ));
     }
     rows
@@ -204,7 +204,7 @@ pub fn open(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
             let file = tempfile::tempfile();
             let file = file.map_err(|error| {
                 format!(
-                    "{}: a file in {} for the manifest: {error}; name another directory by TMPDIR",
+                    "{}: a file in {} for the manifest: {error}; name another directory with TMPDIR",
                     shown_name(path).display(),
                     std::env::temp_dir().display()
                 )
@@ -215,7 +215,7 @@ pub fn open(path: &Path, sharing: bool) -> Result<Option<Manifest>, String> {
     };
     read.map_err(|error| match error.kind {
         ManifestErrorKind::Keep(_) => format!(
-            "{error}; it is in {}: name another directory by TMPDIR",
+            "{error}; it is in {}: name another directory with TMPDIR",
             std::env::temp_dir().display()
         ),
         _ => error.to_string(),
@@ -254,7 +254,7 @@ pub fn read_now(
     rows: Destination,
     sharing: bool,
 ) -> Result<(Manifest, End), String> {
-    let refusal = "files are read for a manifest on the processor alone; use --backend cpu";
+    let refusal = "files are read for a manifest only on the CPU; use --backend cpu";
     let mill = engine.mill_on_cpu(false, Decode::default(), refusal)?;
     let job = Arc::new(DigestJob::manifest(head.algorithms, head.chunking));
     let collected = Collected::of_listings();

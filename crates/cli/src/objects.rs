@@ -38,7 +38,7 @@ mod without {
             let url = url.to_string_lossy();
             let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
             Err(format!(
-                "{scheme}://...: this gristmill reads no stores; build it with its feature `objects`"
+                "{scheme}://...: this gristmill was built without object storage; build it with the feature `objects`"
             ))
         }
     }
@@ -65,7 +65,7 @@ pub fn check_files(matches: &ArgMatches) -> Result<(), String> {
         };
         if let Some(url) = paths.find(|path| is_url(path)) {
             return Err(format!(
-                "{}: what is named here is a file of this machine, and no URL; fetch it first, or write ./ before a file's name",
+                "{}: what is named here is a local file, not a URL; fetch it first, or write ./ before a file's name",
                 shown_name(url).display()
             ));
         }

@@ -48,7 +48,7 @@ pub fn open(
     let mut file = examine(path)?;
     if let Some(name) = input(FileId::of(&file).map_err(words)?) {
         return Err(format!(
-            "it would be written over, and is {name}, which is read"
+            "it would be overwritten, and is {name}, which is read"
         ));
     }
     must_be_own(&mut file, replaces)?;
@@ -97,7 +97,7 @@ fn must_be_own(file: &mut File, replaces: Replaces) -> Result<(), String> {
         file.take(most).read_to_end(&mut head).map_err(words)?;
         if !head.is_empty() && head != magic {
             return Err(format!(
-                "it is there already, and is not {name}, so that it is not written over"
+                "it exists and is not {name}, so it is not overwritten"
             ));
         }
     }

@@ -20,7 +20,7 @@ pub struct AsmArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Leave out the debug information: the source's name and each instruction's line, which messages about faults show
+    /// Omit the debug information (the source's name and each instruction's line), which messages about faults show
     #[arg(long)]
     strip: bool,
 
@@ -35,7 +35,7 @@ pub struct AsmArgs {
 /// Which files a text may name.
 #[derive(Debug, Clone, clap::Args)]
 pub struct IncludeArgs {
-    /// Let `.file` in a text name files below this directory, too, not only below the text's own. May be given several
+    /// Let `.file` in a text name files below this directory, in addition to the text's own. May be given several
     /// times.
     #[arg(long, value_name = "DIR")]
     allow_include: Vec<PathBuf>,

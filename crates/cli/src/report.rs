@@ -64,9 +64,14 @@ pub fn text(report: &RunReport) -> String {
         let level = Level::in_use().name();
         let why = match Level::asked() {
             Ok(Some(_)) => format!("as {LEVEL_VARIABLE} asks"),
-            _ => "the best that this processor has".to_owned(),
+            _ => "the best that this CPU has".to_owned(),
         };
-        line("vector unit", format!("{level}, for VIR0 programs ({why})"));
+        let of_patterns = gristmill::jobs::scan::vector_unit();
+        let what = match of_patterns == level {
+            true => format!("{level}, for VIR0 programs and sets of patterns"),
+            false => format!("{level}, for VIR0 programs; {of_patterns}, for sets of patterns"),
+        };
+        line("vector unit", format!("{what} ({why})"));
     }
     let paths = if report.read_paths.is_empty() {
         "none: nothing was read".to_owned()
@@ -105,7 +110,7 @@ pub fn text(report: &RunReport) -> String {
         line(
             "read once",
             format!(
-                "{} bytes, for {shown} that {} jobs were shown",
+                "{} bytes, for {shown} that {} jobs were given",
                 report.bytes,
                 report.jobs.len()
             ),

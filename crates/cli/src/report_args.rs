@@ -18,13 +18,13 @@ pub struct ReportArgs {
     #[arg(long)]
     pub no_progress: bool,
 
-    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. The file is
+    /// Record every slot that runs and its results in this file, for `gristmill replay` to run again. The file is
     /// created, or replaces an earlier log; any other file is left unchanged. The run does not read it. A slot, which
-    /// is a chunk of a file, takes 160 bytes, plus the file's path and the slot's results: 1,024 bytes for `stats`, 8
+    /// is a chunk of a file, takes 160 bytes plus the file's path and the slot's results: 1,024 bytes for `stats`, 8
     /// for each record of `scan` and `run` and each accumulator. The bytes of standard input and FIFOs, which cannot be
-    /// read again, are all recorded in it. A log keeps scans for lines and for every occurrence of strings, digests by
-    /// BLAKE3 or CRC-32C alone, `stats` and `run`, whether a device or the processor runs them; anything else is refused
-    /// with it.
+    /// read again, are all recorded. Logs support scans for lines and for every occurrence of strings, digests by a
+    /// single algorithm, which must be BLAKE3 or CRC-32C, `stats` and `run`, whether a device or the CPU runs them; all
+    /// other runs are refused with this flag.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 

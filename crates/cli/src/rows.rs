@@ -21,18 +21,18 @@ use std::path::{Path, PathBuf};
 pub struct RowsArgs {
     /// Write the rows to this file; `-` is standard output.
     ///
-    /// The file's ending names the format, if --format does not: .txt, .jsonl or .ndjson, .csv, .arrow or .feather,
-    /// .parquet. The file takes its name once it is whole: where the run fails, what was there before stays. After
-    /// Ctrl-C the rows so far are kept beside it, under a name that is told. A Parquet or Arrow file replaces only a
-    /// file of its kind.
+    /// The file's extension determines the format unless --format does: .txt, .jsonl or .ndjson, .csv, .arrow or
+    /// .feather, .parquet. The file appears under its name only once it is complete: if the run fails, an earlier file
+    /// stays. After Ctrl-C the rows so far are kept in another file beside it, whose name is reported. A Parquet or
+    /// Arrow file replaces only a file of its kind.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// The format of the rows.
     ///
-    /// text and jsonl are what is printed without this flag and with --json. csv, arrow (an IPC file, uncompressed) and
-    /// parquet (compressed by zstd) are tables with a row for each line, match, finding or file, whose columns
-    /// docs/rows.md lists.
+    /// text and jsonl are the output without this flag and with --json. csv, arrow (an IPC file, uncompressed) and
+    /// parquet (compressed with zstd) are tables with a row for each line, match, finding or file; docs/rows.md lists
+    /// their columns.
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 }
@@ -184,7 +184,7 @@ impl RowsArgs {
         let format = self.format_of("--manifest", None)?;
         let of = match format {
             Format::Text => {
-                return Err("--manifest: text has no place for what a manifest says of a file; name a file that ends in .jsonl, .csv, .arrow or .parquet".into())
+                return Err("--manifest: the text format cannot hold a manifest; name a file that ends in .jsonl, .csv, .arrow or .parquet".into())
             }
             Format::Jsonl => ManifestFormat::Jsonl,
             Format::Csv => ManifestFormat::Csv,
@@ -209,7 +209,7 @@ impl RowsArgs {
     ) -> Result<Rows, String> {
         if matches!(format, Format::Arrow | Format::Parquet) && self.to_terminal() {
             return Err(format!(
-                "standard output is a terminal, and {} is no text; name a file, or redirect it",
+                "standard output is a terminal, and {} is not text; name a file, or redirect it",
                 format.name()
             ));
         }

@@ -37,8 +37,8 @@ pub struct RunArgs {
     total: bool,
 
     /// Write JSON: an object of type `record` for each record, of type `file` for each file with its accumulators by
-    /// name, and of type `total` at the end. Values are whole numbers; `shown` has them as the program says that they are
-    /// shown, with units.
+    /// name, and of type `total` at the end. Values are integers; the field `shown` has them as the program defines,
+    /// with units.
     #[arg(long)]
     json: bool,
 
@@ -47,12 +47,12 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "json")]
     table: bool,
 
-    /// Run the program with chunks of several sizes, and compare whether its answer depends on how files are cut. The
-    /// exit code is 1 if it does. Only a checksum of each file's answer is kept.
+    /// Run the program with several chunk sizes, and check whether the result depends on how files are cut. The exit
+    /// code is 1 if it does. Only a checksum of each file's result is kept.
     #[arg(long, conflicts_with_all = ["total", "json", "table", "record"])]
     check: bool,
 
-    /// With --check, write nothing where the answers are the same.
+    /// With --check, write nothing if the results are the same.
     #[arg(short, long, requires = "check")]
     quiet: bool,
 
@@ -311,7 +311,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
             if expected.get(path).is_some_and(|other| other != sum) {
                 differing += 1;
                 messages::complain(&format!(
-                    "{}: chunks of {size} bytes give another answer than chunks of {against}",
+                    "{}: chunks of {size} bytes give another result than chunks of {against}",
                     path.display()
                 ));
             }

@@ -22,11 +22,11 @@ struct Given {
     )]
     globs: Vec<String>,
 
-    /// As -g, but letters match in either case. Counts as given after all -g.
+    /// Like -g, but case-insensitive. Counts as given after all -g.
     #[arg(long = "iglob", value_name = "GLOB", allow_hyphen_values = true)]
     iglobs: Vec<String>,
 
-    /// Let letters in the globs of -g match in either case, too.
+    /// Make the globs of -g case-insensitive, too.
     #[arg(long)]
     glob_case_insensitive: bool,
 
@@ -50,16 +50,15 @@ struct Given {
     #[arg(short = 'L', long)]
     follow: bool,
 
-    /// Go at most NUM directories deep: 1 is the files in the directories named, 0 only files that are named
-    /// themselves.
+    /// Descend at most NUM levels: 1 means the files in the named directories, 0 only files that are named themselves.
     #[arg(short = 'd', long, value_name = "NUM", alias = "maxdepth")]
     max_depth: Option<usize>,
 
-    /// Pass over files larger than this, unless they are named: a number of bytes, or one with K, M or G.
+    /// Skip files larger than this, unless they are named: a number of bytes, or one with K, M or G.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_filesize: Option<usize>,
 
-    /// Do not go into directories on other file systems than that of the directory named.
+    /// Do not descend into directories on other file systems than that of the named directory.
     #[arg(long)]
     one_file_system: bool,
 }
@@ -128,12 +127,12 @@ impl SelectArgs {
 /// The flags that order files.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct OrderArgs {
-    /// The order of files: `path`; `modified`, `accessed` or `created`, by that time, the oldest first; or `none`, which
-    /// is the default, for files as they finish.
+    /// The order of files: `path`; `modified`, `accessed` or `created` for that time, oldest first; or `none`, the
+    /// default, for files as they finish.
     #[arg(long, value_name = "SORTBY", overrides_with = "sortr")]
     sort: Option<Sort>,
 
-    /// As --sort, but in the reverse order.
+    /// Like --sort, but in reverse order.
     #[arg(long, value_name = "SORTBY", overrides_with = "sort")]
     sortr: Option<Sort>,
 }

@@ -21,8 +21,7 @@ pub struct SelftestArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// The seed of random cases: a seed that was printed runs the same cases again. By default it is derived from the
-    /// time.
+    /// The seed of random cases: the seed of an earlier run repeats its cases. By default it is derived from the time.
     #[arg(long, value_name = "NUM")]
     seed: Option<u64>,
 

@@ -36,7 +36,7 @@ fn open_outputs(
         for &file in &rows.written {
             if let Some(named) = source.written(file) {
                 return Err(format!(
-                    "{}: it would be written over, and is {}, which is read; name another output",
+                    "{}: it would be overwritten, and is {}, which is read; name another output",
                     rows.name,
                     named.display()
                 ));

@@ -11,23 +11,23 @@ use std::path::{Path, PathBuf};
 /// Which files these commands read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
-    /// Files to read, and directories, whose files are all read. `-`, or no path at all, is standard input. Objects and
-    /// prefixes of stores are named by URLs: s3://, gs://, az://, https://.
+    /// Files and directories to read. `-`, or no path at all, is standard input. URLs name objects and prefixes in
+    /// object storage: s3://, gs://, az://, https://.
     paths: Vec<PathBuf>,
 
     /// Read the names of files from this file, one per line; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard
-    /// input.
+    /// Read the names of files from this file, each terminated by a NUL, as in the output of `find -print0`; `-` is
+    /// standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 
     #[command(flatten)]
     select: SelectArgs,
 
-    /// Leave out the files that `scan` leaves out: hidden files, and those that ignore files exclude.
+    /// Skip the files that `scan` skips: hidden files, and those that ignore files exclude.
     #[arg(long)]
     ignore: bool,
 

@@ -21,7 +21,7 @@ pub struct StatsArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Write the total only.
+    /// Write only the total.
     #[arg(long)]
     total: bool,
 

@@ -74,7 +74,7 @@ pub fn must_be_regular(file: &File) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "it is {}, and no regular file",
+        "it is {}, not a regular file",
         name_of(kind)
     )))
 }

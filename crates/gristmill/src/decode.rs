@@ -1,4 +1,4 @@
-//! What stands between the bytes of a file and the bytes that a job sees: decompression, and decoding to UTF-8.
+//! Decompression, and decoding to UTF-8, between the bytes of a file and the bytes that a job sees.
 //!
 //! [`Decode`] is a setting of a mill ([`MillBuilder::decode`](crate::mill::MillBuilder::decode)). A file that is decoded
 //! is read in order, by one thread at a time, through a reader of this module; its chunks, offsets and length are those
@@ -7,9 +7,9 @@
 //! - `format`: compressed formats, by the ends of file names. `input`: the compressed bytes, and how far they were
 //!   taken. `decompress`: the members of a file, one after the other. `members` and `zstandard`: the decoders, which are
 //!   crates, as `member` wants them; what is checked here is that no data is cut short, and that nothing else follows it.
-//! - Text is decoded by `encoding_rs_io`, as in ripgrep: bytes that an encoding does not know become U+FFFD.
+//! - Text is decoded by `encoding_rs_io`, as in ripgrep: bytes that are invalid in an encoding become U+FFFD.
 //!
-//! No decoder takes more memory than a window of [`MAX_WINDOW_BYTES`], and some copies of its buffers.
+//! No decoder takes more memory than a window of [`MAX_WINDOW_BYTES`] and some copies of its buffers.
 
 mod decompress;
 mod format;

@@ -1,8 +1,8 @@
-//! Opcodes of which a device runs a part, and the host the rest.
+//! Opcodes that are divided between a device and the host.
 //!
-//! A run on a device and the replay of one do the same: the device is given the part, with the arguments that the opcode
-//! makes of the slot's own, and once that slot has completed, the host does the rest over the same chunk. What is left then
-//! is what the opcode leaves where it runs as a whole.
+//! A run on a device and its replay do the same: the device is given its part, with arguments that the opcode derives
+//! from those of the slot; when that slot has completed, the host does the rest over the same chunk. The results are
+//! then those of the opcode run as a whole.
 
 use gristmill_megakernel::stream::{Cancel, StreamOpcode};
 use gristmill_megakernel::{KernelError, ScanMode, StreamJob, StreamSlot};

@@ -81,7 +81,7 @@ pub enum FileErrorKind {
         reason: String,
     },
     /// The file would have to be decompressed or decoded on the processor, but the read path has no fallback.
-    #[error("it would have to be {what} on the processor, for which this read path has no place; choose another")]
+    #[error("it would have to be {what} on the CPU, which this read path does not support; choose another")]
     NotDecoded {
         /// What would have to be done: `decompressed` or `decoded`.
         what: &'static str,
@@ -119,10 +119,10 @@ pub enum FileErrorKind {
     )]
     ReaderPanicked,
     /// The kernel failed, and the run ended early.
-    #[error("{0}; files that are not finished or not named are left undone")]
+    #[error("{0}; files that are unfinished or not yet listed were not processed")]
     KernelFailed(KernelError),
     /// The kernel had failed before the end of this file was reached.
-    #[error("not read further, as the kernel had failed; run again for it alone")]
+    #[error("not read further, as the kernel had failed; run again for it")]
     Unfinished,
     /// The kernel, or a reader, refused the file's chunk.
     #[error(transparent)]

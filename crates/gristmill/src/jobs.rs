@@ -5,8 +5,8 @@
 //! order, with their results and while their bytes are still in place, and appends rows ([`Job::open`], [`Job::chunk`],
 //! [`Job::close`]). The mill calls the host's half from whichever thread has results to hand in, one call at a time.
 //!
-//! Several jobs may run over the same files, which are then read once: [`Mill::run_all`](crate::mill::Mill::run_all). Each
-//! job is called as if it ran alone. "The run" below is then its own part of it.
+//! Several jobs may run over the same files, which are then read once: [`Mill::run_all`](crate::mill::Mill::run_all).
+//! Each job is called as in a run of its own. "The run" below then means its part of the run.
 //!
 //! A new job is a new file here and one line in the list below.
 
@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// fit into the area of a slot.
 pub const DEFAULT_CHUNK_BYTES: usize = 512 * 1024;
 
-/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: digests and counts of matching
+/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: CRC-32C digests and counts of matching
 /// lines of a warm file take 5 to 15 percent less time than with [`DEFAULT_CHUNK_BYTES`].
 pub const LARGE_CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -221,7 +221,7 @@ impl Geometry {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         if self.before > MAX_HALO || self.after > MAX_HALO {
             return invalid(
-                "a job that looks at more than 4,096 bytes before or behind a chunk",
+                "a job that looks at more than 4,096 bytes before or after a chunk",
                 "ask for at most 4,096 bytes on each side",
             );
         }

@@ -1,8 +1,8 @@
-//! Gristmill runs a job over the bytes of many files: io_uring reads them into memory that a compute kernel sees, and a
-//! persistent kernel consumes each chunk as a slot of a ring. This page leads from a finished job to one of your own in
-//! ten minutes. To *change* Gristmill, read `docs/design.md` first.
+//! Gristmill runs a job over the bytes of many files: io_uring reads them into memory that a compute kernel can see,
+//! and a persistent kernel consumes each chunk as a slot of a ring. This page leads from a ready-made job to one of
+//! your own in ten minutes. To *change* Gristmill, read `docs/design.md` first.
 //!
-//! # A job that is there
+//! # A ready-made job
 //!
 //! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source] of files and
 //! writes the job's rows:
@@ -16,13 +16,13 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mill = Mill::builder().workers(2).build()?;
 //! let job = Arc::new(ScanJob::builder().pattern("needle").report(Report::Count).with_path(true).build()?);
-//! // A file that fails does not end the run: it is told here, and counted in the report.
+//! // A file that fails does not end the run: it is reported here, and counted in the report.
 //! let control = Control::default().on_error(|error| eprintln!("{error}"));
 //!
 //! let files = Tree::new(["src"]).walk()?;
 //! let mut rows = Vec::new();
 //! let report = mill.run(files, job, &mut rows, &control)?;
-//! // Rows that could not be written end the run, and are told here.
+//! // If rows cannot be written, the run ends with this error.
 //! report.output?;
 //! assert!(String::from_utf8(rows)?.contains("src/lib.rs:"));
 //! assert_eq!(report.failures, 0);
@@ -30,16 +30,17 @@
 //! # }
 //! ```
 //!
-//! Ready jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's answers), [`digest`](jobs::digest) (BLAKE3,
-//! SHA-256 and others), [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come
-//! from [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own
-//! [`Source`](source::Source). [`RunReport`](mill::RunReport) says what was done, and by which path each byte was read:
-//! it names every fallback.
+//! Ready-made jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's results), [`sweep`](jobs::sweep)
+//! (every match of many strings, regexes or rules), [`digest`](jobs::digest) (BLAKE3, SHA-256 and others),
+//! [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come from
+//! [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own
+//! [`Source`](source::Source). [`RunReport`](mill::RunReport) reports what was done, and by which path each byte was
+//! read, including every fallback.
 //!
 //! # A question of your own, without Rust
 //!
 //! A VIR0 program is a few lines of text that describe a computation on each byte or on each window of bytes. It is
-//! verified before it runs, so it cannot hang and cannot reach other memory, and it runs on every back end.
+//! verified before it runs, so it cannot hang and cannot access memory outside its own, and it runs on every back end.
 //! `docs/vir0.md` is its specification.
 //!
 //! ```
@@ -123,28 +124,28 @@
 //! # }
 //! ```
 //!
-//! [`Job`](jobs::Job) documents what the author of a job must know: a file's life, chunks that come in several parts,
-//! files that fail.
+//! [`Job`](jobs::Job) documents what a job has to handle: a file's life cycle, chunks that come in several parts, files
+//! that fail.
 //!
 //! # An opcode of your own
 //!
 //! Implement [`StreamOpcode`](megakernel::StreamOpcode) and pass it as
-//! [`StreamJob::Custom`](megakernel::StreamJob::Custom). It runs on the CPU back end; a device can do a part of it, if it
-//! names one ([`device_part`](megakernel::StreamOpcode::device_part)). The job's
-//! [`Geometry`](jobs::Geometry) asks for the bytes that the opcode needs around its chunk. `examples/opcode.rs` counts
-//! line ends that lie across chunks.
+//! [`StreamJob::Custom`](megakernel::StreamJob::Custom). It runs on the CPU back end; a device can do a part of it if
+//! the opcode names one ([`device_part`](megakernel::StreamOpcode::device_part)). The job's
+//! [`Geometry`](jobs::Geometry) requests the bytes that the opcode needs around its chunk. `examples/opcode.rs` counts
+//! line ends that span chunks.
 //!
 //! # More
 //!
 //! - Another back end: [`open`](megakernel::backend::open) finds one, and
 //!   [`MillBuilder::backend`](mill::MillBuilder::backend) takes it.
 //! - Stopping, progress, recording: [`Control`](mill::Control); running a recorded log again: [`replay`].
-//! - Whole programs to copy: `examples/` has `scan`, `job`, `opcode`, `ring` (the ring alone) and `footer` (a kernel
-//!   that asks for the bytes that a file's header names).
+//! - Complete programs to start from: `examples/` has `scan`, `sweep`, `job`, `opcode`, `ring` (the ring on its own)
+//!   and `footer` (a kernel that requests the bytes that a file's header points to).
 //!
 //! # The crates beneath
 //!
-//! Each can be used alone, and each front page says what to read first.
+//! Each can be used on its own, and each front page says what to read first.
 //!
 //! | crate | here | what it is |
 //! |---|---|---|
@@ -152,7 +153,7 @@
 //! | `gristmill-ring` | [`ring`] | shared memory, chunks, the live ring |
 //! | `gristmill-ingest` | [`uring`] | reads into that memory |
 //! | `gristmill-megakernel` | [`megakernel`] | the kernel and its back ends |
-//! | `gristmill-rules` | [`rules`] | rule files, and what is a finding by them |
+//! | `gristmill-rules` | [`rules`] | rule files, and which matches are findings |
 //! | `gristmill-rows` | [`rows`] | rows with a schema, as CSV, Arrow IPC and Parquet |
 //! | `gristmill-vir0` | [`megakernel::vir0`] | the bytecode: assembler, verifier, interpreters |
 

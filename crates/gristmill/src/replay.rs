@@ -14,9 +14,10 @@
 //! ```
 //!
 //! A slot gets the words that were published, except that its chunk's index and, for a program, the opcode are those of
-//! this replay. Where a device runs only a part of an opcode, as of a search for lines that match regexes, the host does the
-//! rest, as in a run; a log has the whole opcode and what the whole has left, wherever it was recorded. A slot's bytes come from the original file, or from the log. Where a file has changed since, its slots are
-//! not run, and count as lost ([`ReplayReport::lost`]) rather than as different.
+//! this replay. If a device runs only a part of an opcode, as in a search for lines that match regexes, the host does
+//! the rest, as in a run; a log contains the whole opcode and its complete results, wherever it was recorded. A slot's
+//! bytes come from the original file, or from the log. Slots of a file that has changed since are not run, and count as
+//! lost ([`ReplayReport::lost`]) rather than as different.
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
 
@@ -461,17 +462,17 @@ impl Running<'_> {
         self.files.push(entry);
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                "the file has changed: it ends earlier than when it was recorded; put back what was recorded"
+                "the file has changed: it ends earlier than when it was recorded; restore what was recorded"
                     .to_owned()
             }
-            _ => format!("{error}; check the file and what it is stored on"),
+            _ => format!("{error}; check the file and its storage"),
         })?;
         match now {
             Ok(now) if now == size => Ok(()),
             Ok(now) => Err(format!(
-                "the file has changed: it had {size} bytes when recorded, and has {now}; put back what was recorded"
+                "the file has changed: it had {size} bytes when recorded, and has {now}; restore what was recorded"
             )),
-            Err(error) => Err(format!("{error}; check what the file is stored on")),
+            Err(error) => Err(format!("{error}; check the file's storage")),
         }
     }
 }
@@ -479,13 +480,13 @@ impl Running<'_> {
 fn open(path: &Path) -> Result<File, String> {
     // The open must not block: a FIFO may have replaced the regular file.
     let file = open_without_waiting(path, 0)
-        .map_err(|error| format!("{error}; put back the file that was recorded"))?;
+        .map_err(|error| format!("{error}; restore the file that was recorded"))?;
     let kind = file.metadata().map_err(|error| error.to_string())?;
     let kind = kind.file_type();
     if kind.is_file() || kind.is_block_device() {
         Ok(file)
     } else {
-        Err("no regular file any more; put back the file that was recorded".into())
+        Err("no longer a regular file; restore the file that was recorded".into())
     }
 }
 

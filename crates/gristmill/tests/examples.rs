@@ -12,6 +12,9 @@ mod ring;
 #[path = "../../../examples/scan.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
 mod scan;
+#[path = "../../../examples/sweep.rs"]
+#[allow(dead_code, reason = "its main is the example's")]
+mod sweep;
 
 use gristmill::mill::Mill;
 use std::io::Cursor;
@@ -53,6 +56,22 @@ fn scan_counts_lines_in_each_file() {
     let failures = scan::scan("needle", text(folder.path()), &mut written).unwrap();
     assert_eq!(failures, 0);
     assert_eq!(rows(&written, folder.path()), ["a:2", "c:100000"]);
+}
+
+#[test]
+fn sweep_places_every_match() {
+    let mut large = "z".repeat(1 << 20);
+    large.replace_range(524_280..524_299, "update.evil.example");
+    let folder = folder(&[
+        ("a", b"see ABC-1234, not ABC-12345678"),
+        ("b", large.as_bytes()),
+    ]);
+    let mut written = Vec::new();
+    assert_eq!(sweep::sweep(text(folder.path()), &mut written).unwrap(), 0);
+    assert_eq!(
+        rows(&written, folder.path()),
+        ["a:4:8:ticket", "b:524280:19:bad-host"]
+    );
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub fn memory(path: ReadPath, peer: bool) -> Result<(), PipelineError> {
     if peer && !capabilities.has(Capabilities::PEER_MEMORY) {
         return invalid(
             "registered reads into peer memory, which cannot be registered",
-            "read into it by O_DIRECT (peer), NVMe commands (passthrough) or a copy by the processor (positioned), or use \
+            "read into it by O_DIRECT (peer), NVMe commands (passthrough) or a copy by the CPU (positioned), or use \
              host memory",
         );
     }
@@ -58,7 +58,7 @@ pub fn memory(path: ReadPath, peer: bool) -> Result<(), PipelineError> {
 pub(crate) fn request(path: ReadPath, request: &ReadRequest<'_>) -> Result<(), PipelineError> {
     let capabilities = path.capabilities();
     if request.offset == NO_OFFSET && !capabilities.has(Capabilities::STREAMS) {
-        let why = "a stream has no place on a disk".into();
+        let why = "a stream has no location on a disk".into();
         return Err(ReadError::Source { path, why }.into());
     }
     if request.target.peer.is_none() {
@@ -79,7 +79,7 @@ pub fn why_copied(file: &File, offset: u64, bytes: u64) -> Option<String> {
 /// [`why_copied`] of every file of this file's file system.
 fn why_file_system_copies(file: &File) -> Option<String> {
     if is_on_fuse(file) {
-        return Some("it lies on a FUSE file system, whose server copies it".into());
+        return Some("it is on a FUSE file system, whose server copies it".into());
     }
     match file.metadata() {
         Ok(metadata) => nvme::why_no_disk(metadata.dev()),
@@ -174,7 +174,7 @@ pub(crate) unsafe fn direct(
     let file = File::from(request.source.duplicate()?);
     let metadata = file.metadata().map_err(system("its kind"))?;
     if !metadata.is_file() {
-        return refused("it is no regular file");
+        return refused("it is not a regular file");
     }
     if !is_direct(&file) {
         return invalid(

@@ -133,7 +133,7 @@ impl<P> Completion<P> {
 
 /// The refusal of engines that read files alone.
 fn no_raw_devices() -> ReadError {
-    let why = "this engine reads no raw devices".into();
+    let why = "this engine does not read raw devices".into();
     ReadError::NotANamespace { why }
 }
 

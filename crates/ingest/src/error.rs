@@ -79,12 +79,12 @@ pub enum ReadError {
 fn refusal(path: ReadPath, why: &str) -> String {
     match path {
         ReadPath::PeerRead => format!(
-            "the disk alone would not bring it into peer memory: {why}; read it into host memory"
+            "the disk itself would not transfer it into peer memory: {why}; read it into host memory"
         ),
         ReadPath::GpuDirectNvmePassthrough => format!(
             "the file cannot be read by NVMe passthrough: {why}; read it by registered mapped reads"
         ),
-        other => format!("it cannot be read by {other} reads: {why}; take another read path"),
+        other => format!("it cannot be read by {other} reads: {why}; use another read path"),
     }
 }
 

@@ -318,7 +318,7 @@ impl NvmeGpuIngestTelemetry {
         let by_path = self.path_submissions(path);
         if by_path != self.submitted_reads || named > u128::from(self.submitted_reads) {
             let what = format!("{by_path} of {} reads came by {path}", self.submitted_reads);
-            return refused(what, "use a driver for that path alone");
+            return refused(what, "use a driver for that path only");
         }
         Ok(())
     }

@@ -147,7 +147,7 @@ pub(crate) unsafe fn verify_transfer(
 pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Result<Vec<u8>, PipelineError> {
     let failed = |error: std::io::Error| ReadError::System {
         what: "the ordinary read to compare with failed",
-        error: format!("{error}; check the file and what it is stored on"),
+        error: format!("{error}; check the file and its storage"),
     };
     // The file is opened again, because the descriptor may be open with O_DIRECT.
     let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;

@@ -245,7 +245,7 @@ fn what_a_disk_does_not_bring_there_alone_is_refused_and_the_chunk_comes_back() 
     refuse(&file, 512, 4096, "multiples of 4,096");
     let (stream, _writer) = pipe(0);
     refuse(&stream, NO_OFFSET, 4096, "stream");
-    refuse(&stream, 0, 4096, "no regular file");
+    refuse(&stream, 0, 4096, "not a regular file");
     let (_, mut host) = ChunkMemory::map(1, CHUNK).unwrap();
     let (_, error) = reader
         .submit(&file, 0, host.pop().unwrap(), CHUNK, 0, false)

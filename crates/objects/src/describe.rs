@@ -13,15 +13,15 @@ use std::error::Error;
 
 /// Why an object that changed is not read further.
 pub(crate) const CHANGED: &str =
-    "the object changed while it was read; run again for it, when nobody writes it";
+    "the object changed while it was read; run again for it when nobody is writing it";
 
 /// What to do about authorities.
 const AUTHORITIES: &str =
-    "install the system's certificates (ca-certificates), or name a file that has the authority's by SSL_CERT_FILE";
+    "install the system's certificates (ca-certificates), or set SSL_CERT_FILE to a file with the authority's certificate";
 
 /// What to do about the user of a proxy.
 const PROXY_USER: &str =
-    "its variable (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) needs the right user and password, as http://USER:PASSWORD@HOST:PORT";
+    "set the right user and password in its variable (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY), as http://USER:PASSWORD@HOST:PORT";
 
 /// The longest code of an error that is shown.
 const MOST_CODE: usize = 64;
@@ -92,7 +92,7 @@ fn untrusted(error: &rustls::Error) -> String {
     let unknown = rustls::CertificateError::UnknownIssuer;
     match error {
         rustls::Error::InvalidCertificate(reason) if *reason == unknown => {
-            format!("the authority of its certificate is not known here; {AUTHORITIES}")
+            format!("its certificate is from an unknown authority; {AUTHORITIES}")
         }
         _ => error.to_string(),
     }
@@ -119,7 +119,7 @@ pub(crate) fn named_authorities() -> Option<String> {
 pub(crate) fn set_up(error: &object_store::Error, kind: Kind) -> Option<String> {
     if let Some(named) = named_authorities().filter(|_| lacks_authorities(error)) {
         return Some(format!(
-            "there is no certificate of an authority where {named} says"
+            "no certificate of an authority was found where {named} points"
         ));
     }
     // These words hold nothing of a value.
@@ -186,7 +186,7 @@ pub(crate) fn check_value(kind: Kind, key: &str, value: &str) -> Result<(), &'st
         || key.starts_with("google_application_credentials");
     match value {
         _ if is_other => Ok(()),
-        value if !value.is_ascii() => Err("has a character that is not of ASCII"),
+        value if !value.is_ascii() => Err("has a character that is not ASCII"),
         value if value.bytes().any(|byte| byte.is_ascii_control()) => {
             Err("has a newline, or another control character")
         }
@@ -222,7 +222,8 @@ fn proxy(said: &str) -> Option<String> {
     if reason.starts_with("proxy authorization required") {
         return Some(format!("the proxy refuses: {PROXY_USER}"));
     }
-    let refused = "the proxy makes no connection to the store; NO_PROXY names hosts that need none";
+    let refused =
+        "the proxy cannot connect to the store; list hosts that need no proxy in NO_PROXY";
     reason
         .starts_with("unsuccessful")
         .then(|| refused.to_owned())
@@ -231,8 +232,10 @@ fn proxy(said: &str) -> Option<String> {
 fn of_transport(kind: HttpErrorKind, system: Option<String>) -> String {
     let what = match kind {
         HttpErrorKind::Connect => "cannot connect to the store",
-        HttpErrorKind::Timeout => "the store gave no byte in time",
-        HttpErrorKind::Interrupted | HttpErrorKind::Request => "the store broke the connection off",
+        HttpErrorKind::Timeout => "the store did not respond in time",
+        HttpErrorKind::Interrupted | HttpErrorKind::Request => {
+            "the connection to the store was broken"
+        }
         HttpErrorKind::Decode => "the store's answer is not HTTP",
         _ => "the request failed",
     };
@@ -255,7 +258,7 @@ pub(crate) fn refused(status: u16, said: &str, kind: Kind) -> String {
             format!("there is no such {}", kind.bucket())
         }
         (404 | 410, _) if kind == Kind::Http => {
-            format!("there is nothing (the server answers {shown})")
+            format!("not found (the server answers {shown})")
         }
         (404, _) => "there is no such object".to_owned(),
         (407, _) => format!("the proxy refuses (it answers 407): {PROXY_USER}"),
@@ -291,7 +294,7 @@ pub(crate) fn store(error: &object_store::Error, kind: Kind) -> String {
     // So says the client of a URL of http where it may use https alone.
     if said.contains("scheme is not allowed") {
         return format!(
-            "the endpoint is http, which nothing encrypts; give one of https, or allow it by {}",
+            "the endpoint uses unencrypted http; give one with https, or allow it by {}",
             kind.allows_http()
         );
     }
@@ -309,7 +312,7 @@ pub(crate) fn store(error: &object_store::Error, kind: Kind) -> String {
         object_store::Error::InvalidPath { .. } => {
             "a key has an empty part, or one that is `.` or `..`, which cannot be named".to_owned()
         }
-        _ => "the store's answer makes no sense: a header is missing or wrong".to_owned(),
+        _ => "the store's response is invalid: a header is missing or wrong".to_owned(),
     }
 }
 

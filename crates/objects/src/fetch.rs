@@ -30,7 +30,7 @@ pub(crate) struct Place {
     pub kind: Kind,
     pub store: Arc<dyn ObjectStore>,
     pub key: Key,
-    /// Of an HTTP server: what fetches the object where the server knows no ranges.
+    /// Of an HTTP server: what fetches the object where the server does not support range requests.
     pub whole: Option<(HttpClient, Url)>,
     /// The URL as it was given, where rows do not show all of it.
     pub given: Option<PathBuf>,
@@ -169,7 +169,9 @@ impl Remote {
             size = Some(whole);
             end = end.min(whole);
             if found.range != (at..end) {
-                return Err(failed("the store gives another range than was asked for"));
+                return Err(failed(
+                    "the store returned another range than the requested one",
+                ));
             }
             let ended = self.pump(found, &mut at, end, sink).await?;
             if at < end {
@@ -208,10 +210,10 @@ impl Remote {
             };
             *at += bytes.len() as u64;
             if *at > end {
-                return Err(failed("the store gives more bytes than were asked for"));
+                return Err(failed("the store returned more bytes than requested"));
             }
             if !sink.put(&bytes) {
-                return Err(failed("there is no room for the bytes that were asked for"));
+                return Err(failed("there is no room for the requested bytes"));
             }
         }
         Ok("its bytes end early, again and again; try later".into())
@@ -257,7 +259,7 @@ impl Remote {
         tally: &Arc<Tally>,
     ) -> Result<Fetched, FetchError> {
         let Some((client, url)) = &self.place.whole else {
-            return Err(failed("the store knows no ranges"));
+            return Err(failed("the store does not support range requests"));
         };
         let taken = self.whole.take(client, url, range, sink, tally).await;
         taken.map_err(failed)

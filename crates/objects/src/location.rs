@@ -119,7 +119,7 @@ impl Location {
         let scheme = scheme.to_ascii_lowercase();
         if bucket.contains('@') {
             return Err(format!(
-                "{scheme}://...: such a URL has no user and no password; give credentials by {}",
+                "{scheme}://...: such a URL cannot have a user or password; give credentials by {}",
                 kind.credentials()
             ));
         }
@@ -150,7 +150,7 @@ impl HttpLocation {
     fn of(text: &str) -> Result<Self, String> {
         let mut url = Url::parse(text).map_err(|error| {
             let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-            format!("{scheme}://...: it is no URL: {error}")
+            format!("{scheme}://...: it is not a URL: {error}")
         })?;
         let authorization = authorization(&url);
         // A URL of this scheme has a host, so that it may have these.

@@ -67,14 +67,16 @@ impl Whole {
                 self.begun.store(true, Ordering::Release);
                 body
             }
-            None => {
-                return Err(
-                    "its server knows no ranges, and it was read up to another place".into(),
-                )
-            }
+            None => return Err(
+                "its server does not support range requests, and it was read up to another offset"
+                    .into(),
+            ),
         };
         if body.at != range.start {
-            return Err("its server knows no ranges, and other bytes are due".into());
+            return Err(
+                "its server does not support range requests, and these bytes are not the next ones"
+                    .into(),
+            );
         }
         let mut end = false;
         while body.at < range.end {
@@ -84,7 +86,7 @@ impl Whole {
                     Some(Err(error)) => {
                         let why = describe::client(&error);
                         return Err(format!(
-                            "{why}; its server knows no ranges, so that it is not read on"
+                            "{why}; its server does not support range requests, so the read cannot be resumed"
                         ));
                     }
                     None => {
@@ -98,13 +100,13 @@ impl Whole {
             let bytes = body.left.split_to(room.min(body.left.len()));
             body.at += bytes.len() as u64;
             if !sink.put(&bytes) {
-                return Err("there is no room for the bytes that were asked for".into());
+                return Err("there is no room for the requested bytes".into());
             }
         }
         end |= body.size == Some(body.at);
         if end && body.size.is_some_and(|size| size != body.at) {
             return Err(
-                "its bytes end early; its server knows no ranges, so that it is not read on".into(),
+                "its bytes end early; its server does not support range requests, so the read cannot be resumed".into(),
             );
         }
         let fetched = Fetched {
@@ -123,7 +125,7 @@ async fn begin(client: &HttpClient, url: &Url, tally: &Arc<Tally>) -> Result<Bod
     let mut sent = 0;
     loop {
         let mut request = HttpRequest::new(HttpRequestBody::empty());
-        *request.uri_mut() = (url.as_str().parse()).map_err(|_| "its URL is none of HTTP's")?;
+        *request.uri_mut() = (url.as_str().parse()).map_err(|_| "its URL is not an HTTP URL")?;
         request.extensions_mut().insert(Arc::clone(tally));
         sent += 1;
         let last = sent == MOST_SENT;

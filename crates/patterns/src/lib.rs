@@ -1,12 +1,12 @@
-//! Sets of patterns, from one to a million, and where each of them occurs.
+//! Pattern sets, from one pattern to a million, and where each of them occurs.
 //!
-//! This crate knows nothing of rings and files: it is given bytes and tells what it found in them.
+//! This crate is independent of rings and files: it is given bytes and reports what it found in them.
 //!
-//! - [`Literals`]: byte strings, each of whose occurrences is found, overlapping ones too.
-//! - [`LineMatcher`]: regexes as ripgrep takes them, of which lines that match are found. [`PlainStrings`] are those of which
-//!   a regex is not needed.
-//! - [`RegexSet`]: many regexes, every match of each of which is named and placed.
-//! - [`Backtracker`]: one regex, matched at one place in few steps.
+//! - [`Literals`]: byte strings; every occurrence is found, including overlapping ones.
+//! - [`LineMatcher`]: regexes in ripgrep's sense, for finding the lines that match. [`PlainStrings`] are those for
+//!   which no regex is needed.
+//! - [`RegexSet`]: many regexes; every match is reported with its regex and its position.
+//! - [`Backtracker`]: one regex, matched at one position in few steps.
 //! - [`PatternSet`]: strings and regexes with names, which can be stored and loaded ([`saved`]).
 
 #![deny(unsafe_code)]
@@ -30,3 +30,10 @@ pub use regexes::{
     RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError, StreamSearch, StreamState, Told,
 };
 pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError, LOOK};
+
+/// The name of the vector unit on which strings and regexes are searched for: `portable`, `avx2` or `avx512`. It is the best
+/// that this processor has (of AVX-512, F, BW, VL and VBMI are needed), or the one that `GRISTMILL_VECTOR` asks for.
+#[must_use]
+pub fn vector_unit() -> &'static str {
+    unit::Unit::chosen().level().name()
+}

@@ -1,9 +1,9 @@
-//! Lines that hold a match, as ripgrep finds them.
+//! Lines with a match, as ripgrep finds them.
 //!
-//! Several patterns are one regex, their alternation: of matches that begin together the first pattern's is taken. A
-//! line is searched without its end, and `^` and `$` match at its ends. `grep-regex`, ripgrep's own, compiles the regex
-//! such that no match holds a line end, and finds literals that a matching line must hold; so many lines are searched
-//! at once, and only those that hold such a literal one by one.
+//! Several patterns form one regex, their alternation: among matches that begin at the same place, that of the first
+//! pattern is used. A line is searched without its line end, and `^` and `$` match at its ends. `grep-regex`, ripgrep's
+//! own, compiles the regex such that no match contains a line end, and finds literals that a matching line must
+//! contain; so many lines are searched at once, and only lines with such a literal one by one.
 
 mod error;
 mod plain;

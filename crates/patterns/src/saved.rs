@@ -1,11 +1,10 @@
-//! The form in which a set of patterns is stored: sections behind a head and a table of them (docs/set.md).
+//! The format of stored pattern sets: a header, a table of sections, and the sections (docs/set.md).
 //!
-//! A set is read into memory of its own (`memory`), and its tables are used where they are (`table`). Nothing in it is trusted: the
-//! checksums find damage, whoever takes a section checks every number in it that is an index or a length, and what is
-//! wrong is a [`SetError`] that says where. All numbers are little-endian, and none depends on the processor that wrote
-//! them.
+//! A set is read into its own memory (`memory`), and its tables are used in place (`table`). Nothing in it is trusted:
+//! checksums detect damage, the reader of a section validates every index and length in it, and errors are a
+//! [`SetError`] with the position. All numbers are little-endian, and none depends on the CPU that wrote them.
 //!
-//! `file` reads and writes head and sections, `fields` what is in a section that is no table.
+//! `file` reads and writes header and sections, `fields` the contents of sections that are not tables.
 
 mod error;
 mod fields;

@@ -1,4 +1,4 @@
-//! Strings and regexes with names, prepared together: what one sweep over a text looks for.
+//! Named strings and regexes, prepared together: what one sweep over a text searches for.
 
 mod builder;
 mod stored;

@@ -1,4 +1,4 @@
-//! The processor's vector unit.
+//! The CPU's vector unit.
 
 /// A vector unit that this processor has: nothing but [`Unit::all`] makes one, apart from the one that needs none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -210,7 +210,7 @@ fn a_refusal_says_what_and_where() {
         load(&target::with_checksums(&set)).unwrap_err().to_string()
     };
     assert!(told(&|set| set.clear()).starts_with("not a compiled set"));
-    assert!(told(&|set| set.truncate(50)).contains("was cut: it has 50 bytes"));
+    assert!(told(&|set| set.truncate(50)).contains("is cut off: it has 50 bytes"));
     let other = told(&|set| {
         set[8] = 99;
         set[40..56].fill(0);

@@ -34,7 +34,9 @@ pub enum PipelineError {
     #[error("{0}")]
     Backend(String),
     /// A file could not be read further than this.
-    #[error("{path}: offset {offset}: {reason}; check the file and what it is stored on, then run again for it alone")]
+    #[error(
+        "{path}: offset {offset}: {reason}; check the file and its storage, then run again for it"
+    )]
     Read {
         /// The file.
         path: String,

@@ -104,7 +104,7 @@ fn every_message_names_what_failed_and_ends_in_what_to_do() {
         ("Linux", "positioned reads"),
         ("disabled", "registered mapped reads"),
         ("no driver", "install it"),
-        ("/a/b: offset 77: EIO", "run again for it alone"),
+        ("/a/b: offset 77: EIO", "run again for it"),
         (
             "slot 3: opcode 0x100 of tenant 4 faulted: the tenant's quota is used up",
             "publish it again",

@@ -51,8 +51,8 @@ impl Asked {
         let Some(patterns) = patterns else {
             if fixed_strings || ignore_case || word_regexp || line_regexp || crlf || !unicode {
                 return Err(value(format!(
-                    "{function}(): fixed_strings, ignore_case, word_regexp, line_regexp, crlf and unicode are about \
-                     patterns, and none are given: what a rule file or a set says is all that holds for it"
+                    "{function}(): fixed_strings, ignore_case, word_regexp, line_regexp, crlf and unicode apply to patterns, \
+                     and none are given: a rule file or a set defines everything about its rules"
                 )));
             }
             return Ok(None);
@@ -60,7 +60,7 @@ impl Asked {
         let boundary = match (word_regexp, line_regexp) {
             (true, true) => {
                 return Err(value(format!(
-                    "{function}(): a whole line begins and ends where no word goes on; give word_regexp or line_regexp"
+                    "{function}(): both word_regexp and line_regexp are given; a whole line is bounded in any case, so give one of them"
                 )))
             }
             (true, false) => Some(Boundary::Word),

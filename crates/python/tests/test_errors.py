@@ -90,7 +90,7 @@ def test_patterns(tree: Path) -> None:
             call(None, ignore_case=True)
         with pytest.raises(ValueError, match="none are given"):
             call(None, word_regexp=True)
-        with pytest.raises(ValueError, match="word_regexp or line_regexp"):
+        with pytest.raises(ValueError, match="both word_regexp and line_regexp"):
             call("a", word_regexp=True, line_regexp=True)
         with pytest.raises(ValueError, match="not for rules"):
             call("a", rules=[], crlf=True)

@@ -10,7 +10,7 @@ use std::io;
 #[non_exhaustive]
 pub enum RowError {
     /// A record that no row writer has written.
-    #[error("bytes that are no row of the table {schema}; please report this")]
+    #[error("bytes that are not a row of the table {schema}; please report this")]
     Malformed {
         /// The schema's name.
         schema: String,

@@ -11,7 +11,7 @@ pub enum TableError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// It is no table, or damaged.
-    #[error("{reason}; it is damaged or not whole: write it again, or take another copy")]
+    #[error("{reason}; it is damaged or incomplete: write it again, or take another copy")]
     Damaged {
         /// What is wrong, and where.
         reason: String,

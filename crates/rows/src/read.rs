@@ -182,8 +182,8 @@ impl TableReader {
                 continue;
             }
             let what = match key {
-                ROWS => format!("{found} rows, where {told} is told"),
-                XXH3 => format!("their XXH3 is {found}, where {told} is told"),
+                ROWS => format!("{found} rows, but {told} were recorded"),
+                XXH3 => format!("their XXH3 is {found}, but {told} was recorded"),
                 other => other.to_owned(),
             };
             return Err(TableError::Changed { what });

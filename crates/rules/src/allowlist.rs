@@ -1,4 +1,4 @@
-//! What is no finding although a rule's regex matches.
+//! Matches of a rule's regex that are not findings.
 
 use crate::engine::Regexes;
 use crate::keywords::Words;

@@ -1,5 +1,5 @@
-//! How this crate compiles regexes: for bytes, with Unicode on. They are compiled when they are first needed, apart from
-//! those that may be too large.
+//! How this crate compiles regexes: for bytes, with Unicode enabled. They are compiled when they are first needed,
+//! except those that may be too large.
 
 use crate::go::{self, SyntaxError};
 use gristmill_patterns::{most_memory, Backtracker, Told};

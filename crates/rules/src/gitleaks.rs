@@ -1,8 +1,8 @@
 //! Rule files in gitleaks' TOML, as the README of gitleaks 8.30 describes them.
 //!
-//! Names of keys are taken in either case, as gitleaks takes them. What cannot be honoured is an error that says where it
-//! stands: an unknown key, `extend`, `required` and `skipReport`. Commits in an allowlist are honoured as far as plain
-//! files go: a file belongs to no commit, so none is allowed by its commit.
+//! Key names are case-insensitive, as in gitleaks. Unsupported keys are errors with their position: unknown keys,
+//! `extend`, `required` and `skipReport`. Commits in an allowlist have no effect on plain files: a file belongs to no
+//! commit, so none is allowed by its commit.
 
 mod document;
 
@@ -166,7 +166,7 @@ fn read_rule<'a>(
             }
             "required" | "skipreport" => {
                 let reason = format!(
-                    "`{}` is not supported: findings that depend on other findings are not made",
+                    "`{}` is not supported: findings that depend on other findings",
                     key.get_ref()
                 );
                 return Err(document.error(key.span().start, reason));
@@ -266,7 +266,7 @@ fn words(
 ) -> Result<Option<Words>, RuleError> {
     let words = document.strings(key, value)?;
     if let Some((_, empty)) = words.iter().find(|(word, _)| word.is_empty()) {
-        let reason = "an empty word, which stands everywhere";
+        let reason = "an empty word, which occurs everywhere";
         return Err(document.error(empty.span().start, reason));
     }
     if words.is_empty() {

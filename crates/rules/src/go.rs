@@ -1,21 +1,21 @@
-//! Regexes of Go's syntax, put into Rust's so that they mean what Go means.
+//! Translation of regexes from Go's syntax to Rust's, with the meaning that they have in Go.
 //!
 //! gitleaks compiles its rules with Go's `regexp` package or with RE2, whose syntax is that of
-//! [RE2](https://github.com/google/re2/wiki/Syntax). It looks like Rust's, and differs in what follows, all of which
-//! [`translate`] rewrites:
+//! [RE2](https://github.com/google/re2/wiki/Syntax). It resembles Rust's, and differs as follows. [`translate`]
+//! rewrites all of this:
 //!
-//! - `\d`, `\s`, `\w` and `\b` know ASCII only, in Rust all of Unicode; `\s` has no vertical tab. Case folding by `(?i)`
-//!   is that of Unicode in both: `(?i)k` also matches the Kelvin sign, and so does `(?i)\w`.
+//! - `\d`, `\s`, `\w` and `\b` are ASCII-only; in Rust they cover all of Unicode. `\s` does not include the vertical
+//!   tab. Case folding by `(?i)` covers Unicode in both: `(?i)k` also matches the Kelvin sign, and so does `(?i)\w`.
 //! - `{` that begins no repetition is an ordinary character: `\${\d+}`.
 //! - In a class, `[` is an ordinary character unless it begins `[:name:]`, and `&&`, `--` and `~~` are no operators. A `-`
 //!   after `\w` and its like is an ordinary character.
 //! - `\Q...\E` quotes, `\0` to `\777` are octal numbers, `\p{^Greek}` negates, `\<` and `\>` are ordinary characters.
-//! - Names of groups may begin with a digit. Names mean nothing in rule files, so they are left out.
+//! - Names of groups may begin with a digit. Names have no meaning in rule files, so they are dropped.
 //! - The flags are `i`, `m`, `s` and `U`. There is no `x`.
 //! - A repetition of a repetition, `a++` or `a**`, is an error: in other engines it means something else.
 //!
-//! A regex sees text as UTF-8, and no class or dot matches a byte that is not part of any. That is RE2's rule. (Go's own
-//! package takes such a byte for U+FFFD.)
+//! A regex matches text as UTF-8, and no class or dot matches a byte that is not part of valid UTF-8. That is RE2's
+//! rule. (Go's own package treats such a byte as U+FFFD.)
 
 mod class;
 

@@ -1,8 +1,8 @@
 //! Whether a match is a finding.
 //!
-//! The steps are gitleaks': newlines at the ends of a match are left out, the secret is a group of the rule's regex in
-//! what remains, its entropy must exceed the rule's, a line with `gitleaks:allow` is passed over, and then the allowlists
-//! are asked.
+//! The steps are gitleaks': newlines at the ends of a match are dropped, the secret is a group of the rule's regex in
+//! the rest, its entropy must exceed the rule's, a line with `gitleaks:allow` is skipped, and then the allowlists are
+//! checked.
 
 use crate::allowlist::Asked;
 use crate::engine::Regexes;

@@ -1,5 +1,5 @@
-//! Keywords and stop words: words that are looked for in either case, and whether a regex says by itself that one of
-//! them is there.
+//! Keywords and stop words: case-insensitive words, and whether a regex by itself guarantees that one of them is
+//! present.
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::noncontiguous::NFA;

@@ -1,15 +1,15 @@
-//! Rule files, and what is a finding by them.
+//! Rule files, and which matches of their rules are findings.
 //!
-//! - [`RuleSet`] reads rule files: gitleaks' TOML, and lists of named patterns. What a file holds that cannot be honoured
-//!   is a [`RuleError`], which says where it stands.
-//! - [`RuleSet::judge`] says whether a match of a rule's regex is a finding, and which part of it is the secret.
-//! - [`RuleSet::save`] and [`RuleSet::load`] keep rules in a set that was compiled before.
-//! - [`go`] puts regexes of Go's syntax into Rust's.
+//! - [`RuleSet`] reads rule files: gitleaks' TOML, and lists of named patterns. Anything in a file that is not
+//!   supported is a [`RuleError`] with its position.
+//! - [`RuleSet::judge`] decides whether a match of a rule's regex is a finding, and which part of it is the secret.
+//! - [`RuleSet::save`] and [`RuleSet::load`] store rules in a compiled set and load them.
+//! - [`go`] translates regexes from Go's syntax to Rust's.
 //!
-//! This crate searches nothing by itself and reads nothing but rule files. Whoever searches takes each rule's
-//! [pattern](Rule::pattern), asks [`RuleSet::at_path`] about each file and [`RuleSet::judge`] about each match. What
-//! depends on more than one match is left to the caller: a rule with [`Rule::keywords_of_file`] finds something only in
-//! files in which one of them stands.
+//! This crate does not search, and reads only rule files. The caller searches for each rule's [pattern](Rule::pattern),
+//! and calls [`RuleSet::at_path`] for each file and [`RuleSet::judge`] for each match. Conditions on more than one
+//! match are left to the caller: a rule with [`Rule::keywords_of_file`] has findings only in files that contain one of
+//! these keywords.
 //!
 //! ```
 //! use gristmill_rules::{Matched, RuleSet};

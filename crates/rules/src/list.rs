@@ -1,6 +1,6 @@
-//! Lists of named patterns: a line is a name, a tab and a regex of Rust's syntax.
+//! Lists of named patterns: each line is a name, a tab and a regex in Rust's syntax.
 //!
-//! Lines end with LF or CR LF. Empty lines and lines that begin with `#` are passed over. Several lines may have the same
+//! Lines end with LF or CR LF. Empty lines and lines that begin with `#` are skipped. Several lines may have the same
 //! name.
 
 use crate::error::RuleError;

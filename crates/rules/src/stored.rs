@@ -1,7 +1,7 @@
 //! Rules as part of a stored set.
 //!
-//! What was derived from a rule file stays: regexes in Rust's syntax, words in lower case, and whether each match of a
-//! regex holds a keyword. Regexes are checked, and compiled when they are first needed.
+//! The data derived from a rule file is kept: regexes in Rust's syntax, words in lower case, and whether each match of
+//! a regex contains a keyword. Regexes are validated, and compiled when they are first needed.
 
 use crate::allowlist::{Allowlist, Target};
 use crate::engine::Regexes;

@@ -72,7 +72,7 @@ pub fn text(set: &SweepSet) -> String {
         .chain(regexes.literals().map(|one| ("literals", one)))
     {
         let case = if literals.folds() {
-            " in either case"
+            ", case-insensitive"
         } else {
             ""
         };
@@ -96,7 +96,7 @@ pub fn text(set: &SweepSet) -> String {
     }
     text += &line(
         "regexes",
-        "cycles a byte by estimate, beside the search for runs and literals; name; how it is searched for",
+        "estimated cycles a byte, in addition to the search for runs and literals; name; search method",
     );
     let all = by_cost(set);
     for (_, name, plan) in &all {
@@ -114,8 +114,8 @@ pub fn text(set: &SweepSet) -> String {
         text += &line(
             "hint",
             &format!(
-                "{alone} of them read every byte alone: a text of a few rare characters that every match holds would \
-                 spare that, best at the beginning"
+                "{alone} of them read every byte in a search of their own: a few rare characters that every match contains would \
+                 avoid that, preferably at the beginning"
             ),
         );
     }
@@ -125,7 +125,7 @@ pub fn text(set: &SweepSet) -> String {
         text += &line(
             "hint",
             &format!(
-                "{dotted} of them are regexes for their dots alone, which match any character: -F makes strings of them, \
+                "{dotted} of them are regexes only because of their dots, which match any character: -F makes them strings, \
                  which are found faster"
             ),
         );

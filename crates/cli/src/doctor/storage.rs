@@ -77,7 +77,7 @@ fn peer_memory() -> Result<String, (String, String)> {
     if devices.is_empty() {
         return Err((
             "no PCI device publishes peer memory (p2pmem)".into(),
-            "a device that does (an NVMe disk with a memory buffer, a GPU as told below), on Linux 6.2 or later with \
+            "a device that does (an NVMe disk with a memory buffer, a GPU as described below), on Linux 6.2 or later with \
              CONFIG_PCI_P2PDMA"
                 .into(),
         ));
@@ -156,7 +156,7 @@ fn nvidia(root: &Path) -> Vec<Finding> {
         }
         if missing.is_empty() {
             Ok(format!(
-                "the open kernel module {}, with static BAR1; the read path peer tells whether it publishes memory",
+                "the open kernel module {}, with static BAR1; the read path peer shows whether it publishes memory",
                 release.map_or_else(String::new, |(major, minor)| format!("{major}.{minor}"))
             ))
         } else {
@@ -206,13 +206,13 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
         Err((why.into(), "see `gristmill doctor` without files".into()))
     } else if is_on_fuse(&file) {
         Err((
-            "it lies on a FUSE file system, of which io_uring may read bytes twice".into(),
+            "it is on a FUSE file system, where io_uring may read bytes twice".into(),
             "nothing; scan, digest, stats and run read it by the path positioned".into(),
         ))
     } else if regular {
         Ok("a regular file".into())
     } else {
-        Ok("no regular file: read as a stream, by all commands but ingest".into())
+        Ok("not a regular file: read as a stream, by all commands except ingest".into())
     };
     // This path names the file that was examined, even if `path` now names another.
     let again = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -254,7 +254,7 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
 }
 
 fn no_file() -> (String, String) {
-    ("it is no regular file".into(), "name one".into())
+    ("it is not a regular file".into(), "name one".into())
 }
 
 /// Whether a character device is a namespace that NVMe commands can read.

@@ -12,8 +12,8 @@ pub struct MillArgs {
     #[command(flatten)]
     pub(super) source: SourceArgs,
 
-    /// Take the jobs from this TOML file, and paths and flags for all of them, too; those given here come behind them, and
-    /// paths given here in their place. docs/mill.md says what it holds.
+    /// Read the jobs, and paths and flags for all of them, from this TOML file. Jobs and flags on the command line come
+    /// after those of the file; paths on the command line replace them. docs/mill.md describes the format.
     #[arg(long, value_name = "FILE")]
     pub(super) jobs: Option<PathBuf>,
 

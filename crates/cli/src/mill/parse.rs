@@ -45,7 +45,7 @@ const REFUSED: [(&str, &[&str], &str); 6] = [
     (
         "scan",
         &["search_zip", "no_search_zip", "encoding", "no_encoding"],
-        "a mill reads files as they are, so that all its jobs see the same bytes; run that scan alone",
+        "a mill reads files as they are, so that all its jobs see the same bytes; run that scan separately",
     ),
     (
         "scan",
@@ -69,7 +69,7 @@ const REFUSED: [(&str, &[&str], &str); 6] = [
     (
         "scan",
         &["files", "type_list"],
-        "it lists and searches nothing; run that scan alone",
+        "it lists and searches nothing; run that scan separately",
     ),
     (
         "scan",
@@ -79,12 +79,12 @@ const REFUSED: [(&str, &[&str], &str); 6] = [
     (
         "digest",
         &["check", "quiet", "status", "strict", "warn", "ignore_missing"],
-        "a list says which files are read, and in which order; run that digest alone",
+        "a list says which files are read, and in which order; run that digest separately",
     ),
     (
         "run",
         &["check", "quiet"],
-        "a check reads files several times; run it alone",
+        "a check reads files several times; run it separately",
     ),
 ];
 
@@ -169,12 +169,12 @@ fn check(name: &str, given: &ArgMatches) -> Result<(), String> {
         }
         if id == "paths" {
             return Err(format!(
-                "`+ {name}`: {named}: paths are for all jobs; write it before the first +"
+                "`+ {name}`: {named}: paths apply to all jobs; write it before the first +"
             ));
         }
         if arguments("mill").any(|front| front.get_id().as_str() == id) {
             return Err(format!(
-                "`+ {name}`: {named} is for all jobs; write it before the first +"
+                "`+ {name}`: {named} applies to all jobs; write it before the first +"
             ));
         }
     }

@@ -36,14 +36,14 @@ const MAPPED_PATHS: usize = 10;
 #[command(args_override_self = true)]
 #[command(group(clap::ArgGroup::new("judged").args(["rules", "set"]).multiple(true)))]
 pub struct ScanArgs {
-    /// The pattern to search for: a regex, or with -F a string. With -e, -f, --rules or --set, this argument is a path.
+    /// The pattern to search for: a regex, or a string with -F. With -e, -f, --rules or --set, this argument is a path.
     #[arg(required_unless_present_any = ["patterns", "pattern_files", "rules", "set", "files", "type_list"])]
     pattern: Option<OsString>,
 
-    /// Files and directories to search. `-` is standard input. Objects and prefixes of stores are named by URLs: s3://,
+    /// Files and directories to search; `-` is standard input. URLs name objects and prefixes in object storage: s3://,
     /// gs://, az://, https://.
     ///
-    /// Without a path, standard input is searched if it is a file or a pipe, and the current directory if not.
+    /// Without a path, standard input is searched if it is a file or a pipe, and the current directory otherwise.
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -63,10 +63,11 @@ pub struct ScanArgs {
 
     /// List every match of every pattern, as path, byte offset, length and pattern.
     ///
-    /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines. Of a
-    /// string every occurrence is a match, including those that overlap; of a regex, what a search for it alone finds, over
-    /// the whole file: `^` and `$` are its ends unless (?m) is given. Matches are ordered by where they end; those that end
-    /// at the same byte, by the order in which patterns were given. With --json each is a record of type `occurrence`.
+    /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may contain newlines.
+    /// For a string, every occurrence is a match, including overlapping ones. For a regex, the matches are those of a
+    /// search for it alone over the whole file: `^` and `$` match only at its ends unless (?m) is given. Matches are
+    /// ordered by where they end; those that end at the same byte, by the order of the patterns. With --json each match
+    /// is a record of type `occurrence`.
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
         "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
@@ -74,15 +75,15 @@ pub struct ScanArgs {
     ])]
     pub(super) all: bool,
 
-    /// With --all and --rules, the longest match of a regex that is found. Where a longer one begins, an error says so, and
-    /// the regex is not searched for in the rest of the file. What begins like a match and has no end is no error, unless
-    /// telling that takes too many steps.
+    /// With --all and --rules, the greatest length of a regex match. Where a longer match begins, an error is reported,
+    /// and the regex is not searched for in the rest of the file. Text that begins like a match but never completes one
+    /// is no error, unless it takes too many steps to find that out.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1M")]
     pub(super) max_match: usize,
 
-    /// With --all, show each match and NUM bytes of its file before and behind it, up to 4096.
+    /// With --all, show each match with NUM bytes of its file before and after it, at most 4096.
     ///
-    /// They are the columns `before`, `match` and `after` of a table, and fields of that name with --json.
+    /// They are the columns `before`, `match` and `after` of a table, and the fields of the same names with --json.
     #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u64).range(..=4096))]
     pub(super) context_bytes: Option<u64>,
 
@@ -96,12 +97,12 @@ pub struct ScanArgs {
     #[arg(short = 'l', long, overrides_with_all = ["count", "count_matches", "files_without_match", "json"])]
     pub(super) files_with_matches: bool,
 
-    /// Print nothing, and end with the first match: the exit code is the answer. With --stats or --json everything is
+    /// Print nothing, and exit at the first match: the exit code is the result. With --stats or --json everything is
     /// searched, and the totals are printed.
     #[arg(short = 'q', long)]
     pub(super) quiet: bool,
 
-    /// Print only the matches, each in a row of its own.
+    /// Print only the matches, each in its own row.
     #[arg(short = 'o', long)]
     only_matching: bool,
 
@@ -115,20 +116,20 @@ pub struct ScanArgs {
     #[arg(short = 'm', long, value_name = "NUM")]
     pub(super) max_count: Option<u64>,
 
-    /// Report a matching line that is longer than this as an error, instead of printing it: a line is in memory while
-    /// it is printed.
+    /// Report a matching line longer than this as an error instead of printing it: a line is held in memory while it is
+    /// printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
 
-    /// The most memory that the table of many patterns may take on the CPU, up to 1G; while it is built it takes up to
+    /// The memory limit for the table of many patterns on the CPU, up to 1G; while the table is built, it takes up to
     /// twice as much.
     ///
-    /// Patterns that need more are searched for by a filter over sampled q-grams, as large sets are anyway. --stats says
-    /// which engine searches, and how much memory it takes.
+    /// Patterns that need more are searched for with a filter over sampled q-grams, which large sets use anyway.
+    /// --stats shows which engine searches, and how much memory it takes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
     table_size: usize,
 
-    /// The most memory that patterns may take with what is prepared for searching them, beside --table-size.
+    /// The memory limit for patterns and the data structures built from them, in addition to --table-size.
     ///
     /// Patterns that would take more, by an estimate, are refused before anything is built.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
@@ -162,7 +163,7 @@ pub struct ScanArgs {
     #[arg(long, overrides_with = "heading")]
     no_heading: bool,
 
-    /// End paths with a NUL, instead of a colon or a newline.
+    /// End paths with a NUL instead of a colon or a newline.
     #[arg(short = '0', long)]
     pub(super) null: bool,
 
@@ -170,7 +171,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: ColorWhen,
 
-    /// Print ripgrep's JSON Lines: records of type begin, match, end and summary.
+    /// Print ripgrep's JSON Lines: records of type begin, match, context, end and summary.
     #[arg(long, overrides_with_all = ["count", "count_matches", "files_with_matches", "files_without_match"])]
     pub(super) json: bool,
 
@@ -184,13 +185,13 @@ pub struct ScanArgs {
     #[command(flatten)]
     pub(super) walk: WalkArgs,
 
-    /// Search the files named in a list, one per line; `-` is standard input. They are treated like files named as
+    /// Search the files named in this list, one per line; `-` is standard input. They are treated like files named as
     /// arguments.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard
-    /// input.
+    /// Search the files named in this list, each name terminated by a NUL, as in the output of `find -print0`; `-` is
+    /// standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 

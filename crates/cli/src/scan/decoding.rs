@@ -9,11 +9,11 @@ pub struct DecodingArgs {
     /// The encoding of the files: a label of the Encoding Standard, such as utf-16le, latin1 or shift_jis; `auto`, or
     /// `none`.
     ///
-    /// `auto`, the default, decodes files that begin with the byte order mark of UTF-16. Such files are decoded with a
-    /// label, too, whatever it is; `none` searches all files as their bytes, and a byte order mark is then part of the
-    /// first line. Bytes that an encoding does not know are searched as U+FFFD. Line numbers, columns and offsets are
-    /// those of the decoded text, which is UTF-8. With --all nothing is decoded unless this is given; offsets are then
-    /// those of the decoded text, too.
+    /// `auto`, the default, decodes files that begin with the byte order mark of UTF-16. With a label, such files are
+    /// still decoded by their mark. `none` searches the bytes of all files, and a byte order mark is then part of the
+    /// first line. Bytes that are invalid in an encoding are searched as U+FFFD. Line numbers, columns and offsets are
+    /// those of the decoded text, which is UTF-8. With --all nothing is decoded unless this flag is given; offsets are
+    /// then those of the decoded text, too.
     #[arg(
         short = 'E',
         long,
@@ -27,12 +27,12 @@ pub struct DecodingArgs {
     #[arg(long, hide = true, overrides_with = "encoding")]
     no_encoding: bool,
 
-    /// Search what compressed files hold: gzip (.gz, .tgz), bzip2 (.bz2, .tbz2), xz (.xz, .txz, .lzma), LZ4 (.lz4),
-    /// Zstandard (.zst, .zstd) and Brotli (.br), by the ends of their names.
+    /// Search the contents of compressed files: gzip (.gz, .tgz), bzip2 (.bz2, .tbz2), xz (.xz, .txz, .lzma), LZ4
+    /// (.lz4), Zstandard (.zst, .zstd) and Brotli (.br), by their extensions.
     ///
-    /// Line numbers, columns and offsets, also those of --all, are those of the decompressed bytes. Standard input is
-    /// searched as it is, and so are archives within: a .tgz is searched as the tar file that it holds. A file that is
-    /// damaged is searched up to the damage, and reported; so is one that needs a window of more than 128 MiB.
+    /// Line numbers, columns and offsets, also with --all, are those of the decompressed bytes. Standard input is not
+    /// decompressed, and archives are not unpacked: a .tgz is searched as the tar file that it contains. A damaged file
+    /// is searched up to the damage, and reported; a file that needs a window of more than 128 MiB is reported, too.
     #[arg(short = 'z', long, overrides_with = "no_search_zip")]
     search_zip: bool,
 

@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 /// Flags about the lines that are looked for, and about rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OutputArgs {
-    /// Look for the lines without a match.
+    /// Search for the lines without a match.
     #[arg(short = 'v', long, overrides_with = "no_invert_match")]
     pub invert_match: bool,
 
-    /// Look for the lines with a match. This is the default.
+    /// Search for the lines with a match. This is the default.
     #[arg(long, hide = true, overrides_with = "invert_match")]
     no_invert_match: bool,
 
@@ -26,7 +26,7 @@ pub struct OutputArgs {
     #[arg(long, overrides_with_all = ["count", "count_matches", "files_with_matches", "json"])]
     pub files_without_match: bool,
 
-    /// Print counts of 0, too, with -c and --count-matches.
+    /// Also print counts of 0, with -c and --count-matches.
     #[arg(long, overrides_with = "no_include_zero")]
     include_zero: bool,
 
@@ -34,11 +34,11 @@ pub struct OutputArgs {
     #[arg(long, hide = true, overrides_with = "include_zero")]
     no_include_zero: bool,
 
-    /// Show at which byte of its line the first match begins, from 1; with -o, each match. Implies -n.
+    /// Show the byte at which the first match of a line begins, from 1; with -o, each match. Implies -n.
     #[arg(long, overrides_with = "no_column")]
     column: bool,
 
-    /// Show no columns, after --vimgrep too.
+    /// Show no columns, even with --vimgrep.
     #[arg(long, hide = true, overrides_with = "column")]
     no_column: bool,
 
@@ -46,30 +46,30 @@ pub struct OutputArgs {
     #[arg(long)]
     pub vimgrep: bool,
 
-    /// Instead of lines that are longer than NUM bytes, show that they match; 0 is no limit.
+    /// For lines longer than NUM bytes, show only that they match; 0 is no limit.
     #[arg(short = 'M', long, value_name = "NUM")]
     max_columns: Option<u64>,
 
-    /// Show the first NUM characters of lines that are longer than -M says.
+    /// For lines longer than -M allows, show the first NUM characters.
     #[arg(long, overrides_with = "no_max_columns_preview")]
     max_columns_preview: bool,
 
-    /// Show nothing of lines that are longer than -M says. This is the default.
+    /// For lines longer than -M allows, show no text. This is the default.
     #[arg(long, hide = true, overrides_with = "max_columns_preview")]
     no_max_columns_preview: bool,
 
-    /// Show TEXT in the place of each match.
+    /// Show TEXT in place of each match.
     ///
     /// `$1` and `$name` in TEXT stand for groups of a regex, `$0` for the match and `$$` for a dollar sign; `${1}` ends a
     /// name that letters or digits follow. The lines that are searched are not changed.
     #[arg(short = 'r', long, value_name = "TEXT", allow_hyphen_values = true)]
     replace: Option<OsString>,
 
-    /// Show lines without the ASCII white space that they begin with.
+    /// Strip ASCII white space from the beginning of lines.
     #[arg(long, overrides_with = "no_trim")]
     trim: bool,
 
-    /// Show lines with the white space that they begin with. This is the default.
+    /// Keep white space at the beginning of lines. This is the default.
     #[arg(long, hide = true, overrides_with = "trim")]
     no_trim: bool,
 }

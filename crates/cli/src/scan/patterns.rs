@@ -31,7 +31,7 @@ struct Given {
     )]
     patterns: Vec<OsString>,
 
-    /// Search for the lines of a file; `-` is standard input. May be given several times.
+    /// Read patterns from this file, one per line; `-` is standard input. May be given several times.
     #[arg(
         short = 'f',
         long = "file",

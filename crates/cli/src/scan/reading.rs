@@ -8,27 +8,27 @@ use gristmill::jobs::sweep::{Boundary, Case, LineSettings};
 /// and -x.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MeaningArgs {
-    /// Take patterns as strings, not as regexes.
+    /// Treat patterns as strings, not as regexes.
     #[arg(short = 'F', long, overrides_with = "no_fixed_strings")]
     fixed_strings: bool,
 
-    /// Take patterns as regexes, after -F.
+    /// Treat patterns as regexes, after -F.
     #[arg(long, hide = true, overrides_with = "fixed_strings")]
     no_fixed_strings: bool,
 
-    /// Match letters in either case.
+    /// Match case-insensitively.
     #[arg(short = 'i', long, overrides_with_all = ["case_sensitive", "smart_case"])]
     ignore_case: bool,
 
-    /// Match letters as they are written. This is the default.
+    /// Match case-sensitively. This is the default.
     #[arg(short = 's', long, overrides_with_all = ["ignore_case", "smart_case"])]
     case_sensitive: bool,
 
-    /// Match letters in either case, if the patterns hold letters and no upper-case one.
+    /// Match case-insensitively if the patterns contain letters but no upper-case ones.
     #[arg(short = 'S', long, overrides_with_all = ["ignore_case", "case_sensitive"])]
     smart_case: bool,
 
-    /// Show only matches that begin and end where no word goes on.
+    /// Show only matches that begin and end at word boundaries.
     #[arg(short = 'w', long, overrides_with = "line_regexp")]
     word_regexp: bool,
 
@@ -36,23 +36,23 @@ pub struct MeaningArgs {
     #[arg(short = 'x', long, overrides_with = "word_regexp")]
     line_regexp: bool,
 
-    /// Let CR LF end a line as LF does: `$` matches before both.
+    /// Treat CR LF as a line end, like LF: `$` matches before both.
     #[arg(long, overrides_with = "no_crlf")]
     crlf: bool,
 
-    /// Let only LF end a line. This is the default.
+    /// Treat only LF as a line end. This is the default.
     #[arg(long, hide = true, overrides_with = "crlf")]
     no_crlf: bool,
 
-    /// Let `\w`, `\d`, `\s`, `\b`, `.` and case know ASCII only.
+    /// Restrict `\w`, `\d`, `\s`, `\b`, `.` and case to ASCII.
     #[arg(long, overrides_with = "unicode")]
     no_unicode: bool,
 
-    /// Let regexes know Unicode. This is the default.
+    /// Let regexes support Unicode. This is the default.
     #[arg(long, hide = true, overrides_with = "no_unicode")]
     unicode: bool,
 
-    /// The most memory that a compiled regex may take.
+    /// The memory limit for a compiled regex.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "100M")]
     regex_size_limit: usize,
 }
@@ -89,12 +89,12 @@ pub struct ReadingArgs {
 
     /// Let matches span lines.
     ///
-    /// A regex that can match a newline, or holds `^` or `$`, is then searched for in whole files, which must be in memory:
-    /// see --max-multiline.
+    /// A regex that can match a newline, or contains `^` or `$`, is then searched for in whole files, which must fit in
+    /// memory: see --max-multiline.
     #[arg(short = 'U', long, overrides_with = "no_multiline")]
     multiline: bool,
 
-    /// Let matches lie within lines. This is the default.
+    /// Let matches not span lines. This is the default.
     #[arg(long, hide = true, overrides_with = "multiline")]
     no_multiline: bool,
 
@@ -102,17 +102,17 @@ pub struct ReadingArgs {
     #[arg(long, overrides_with = "no_multiline_dotall")]
     multiline_dotall: bool,
 
-    /// With -U, let `.` match no newline. This is the default.
+    /// With -U, let `.` not match a newline. This is the default.
     #[arg(long, hide = true, overrides_with = "multiline_dotall")]
     no_multiline_dotall: bool,
 
-    /// The most memory for files that are searched as a whole with -U, one file or several together; the rows of a file may
-    /// take four times as much. A larger file is an error.
+    /// The memory limit for files that are searched as a whole with -U, one file or several together; the rows of a
+    /// file may take four times as much. A larger file is an error.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
     max_multiline: usize,
 
-    /// The most memory that each worker may take for the automaton that it builds while it searches for a regex; a regex
-    /// that needs more is searched for many times more slowly.
+    /// The memory limit of each worker for the automaton that it builds while it searches for a regex; a regex that
+    /// needs more is searched for many times more slowly.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "32M")]
     dfa_size_limit: usize,
 }

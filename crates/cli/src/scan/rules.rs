@@ -39,8 +39,8 @@ pub fn rule_set(
         if strings || fold {
             let flag = if strings { "-F" } else { "-i" };
             return Err(Refusal::Line(format!(
-                    "{flag} is for the patterns of -e and -f, and there are none: what a rule file says of a rule is all \
-                     that holds for it"
+                    "{flag} applies to the patterns of -e and -f, and there are none: a rule file defines everything \
+                     about its rules"
                 )));
         }
         return Ok(rules);

@@ -37,13 +37,13 @@ impl ScanArgs {
         if !args.all && !args.rules.are_given() && !args.set.is_given() {
             return Err(
                 "a mill reads files as they are, and lines would be of decoded text; give --all, --rules or --set, or run that scan \
-                 alone"
+                 separately"
                     .into(),
             );
         }
         if let Some(path) = args.named_paths().first() {
             return Err(format!(
-                "{}: paths are for all jobs; write it before the first +",
+                "{}: paths apply to all jobs; write it before the first +",
                 path.display()
             ));
         }

@@ -14,7 +14,7 @@ const MOST_UNRESTRICTED: u8 = 3;
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 struct Given {
-    /// List the files that would be searched, and search none. All arguments are then paths.
+    /// List the files that would be searched, without searching them. All arguments are then paths.
     #[arg(long, overrides_with = "type_list")]
     files: bool,
 
@@ -22,11 +22,11 @@ struct Given {
     #[arg(long, overrides_with = "files")]
     type_list: bool,
 
-    /// Search files that hold NULs as if they were text.
+    /// Search files that contain NULs as if they were text.
     #[arg(short = 'a', long)]
     text: bool,
 
-    /// Search files found in directories beyond a NUL, too, and say whether they match, as with files that are named.
+    /// Also search files found in directories beyond a NUL, and report whether they match, as for files that are named.
     #[arg(long)]
     binary: bool,
 
@@ -37,11 +37,11 @@ struct Given {
     #[arg(short = '.', long)]
     hidden: bool,
 
-    /// Leave out less: once is --no-ignore, twice also --hidden, three times also --binary.
+    /// Skip fewer files: once is --no-ignore, twice also --hidden, three times also --binary.
     #[arg(short = 'u', long, action = clap::ArgAction::Count)]
     unrestricted: u8,
 
-    /// Do not honour ignore files: .gitignore, .ignore, .rgignore and git's others. Those of --ignore-file are.
+    /// Do not honour ignore files (.gitignore, .ignore, .rgignore and git's others), except those of --ignore-file.
     #[arg(long)]
     no_ignore: bool,
 
@@ -78,12 +78,12 @@ struct Given {
     #[arg(long, value_name = "PATH")]
     ignore_file: Vec<PathBuf>,
 
-    /// Let letters in the rules of ignore files match in either case, except in those of --ignore-file.
+    /// Make the rules of ignore files case-insensitive, except those of --ignore-file.
     #[arg(long)]
     ignore_file_case_insensitive: bool,
 
-    /// Say nothing about files and directories that cannot be opened or read, or about bad rules in ignore files. The
-    /// exit code is still 2.
+    /// Do not report files and directories that cannot be opened or read, or bad rules in ignore files. The exit code
+    /// is still 2.
     #[arg(long)]
     no_messages: bool,
 

@@ -106,7 +106,7 @@ impl World<'_> {
                 let (count, slots) = (report.differing, report.slots);
                 let first = replay::told(slot, difference);
                 let what =
-                    format!("{count} of {slots} slots left something else; the first: {first}");
+                    format!("{count} of {slots} slots left other results; the first: {first}");
                 return Err(failed(format!("on {name}, {what}")));
             }
             if !report.is_same() {

@@ -133,11 +133,11 @@ fn what_is_no_set_is_refused_with_what_and_where() {
         fs::write(tree.path().join("x.gms"), bytes).unwrap();
         refusal(tree.path(), &["scan", "--set", "x.gms", "src"])
     };
-    let plain = "gristmill: x.gms: not a compiled set: it does not begin as one does\n";
+    let plain = "gristmill: x.gms: not a compiled set: it does not begin like one\n";
     assert_eq!(told(b""), plain);
     assert_eq!(told(b"needle\n"), plain);
     let length = set.len();
-    let cut = format!("gristmill: x.gms: the set was cut: it has 1000 bytes of {length};");
+    let cut = format!("gristmill: x.gms: the set is cut off: it has 1000 bytes of {length};");
     assert!(told(&set[..1000]).starts_with(&cut));
     let mut other = set.clone();
     other[8] = 2;
@@ -229,8 +229,8 @@ fn an_output_replaces_a_set_and_nothing_else() {
     );
     compile("empty", "x").rows();
     for (output, why) in [
-        ("list", "it is there already, and is not a compiled set"),
-        ("src/a", "it is there already, and is not a compiled set"),
+        ("list", "it exists and is not a compiled set"),
+        ("src/a", "it exists and is not a compiled set"),
         ("src", "directory"),
         ("none/s.gms", "No such file"),
     ] {
@@ -250,7 +250,7 @@ fn an_output_replaces_a_set_and_nothing_else() {
     fs::write(path("blank"), "").unwrap();
     let blank = ["compile", "-f", "blank", "-o", "blank"];
     let told = refusal(tree.path(), &blank);
-    assert!(told.contains("it would be written over, and is blank, which is read"));
+    assert!(told.contains("it would be overwritten, and is blank, which is read"));
     // A pattern that is refused leaves the set as it was, and nothing else behind.
     let before = fs::read(path("s.gms")).unwrap();
     assert_eq!(compile("s.gms", "(").code, Some(2));
@@ -279,7 +279,7 @@ fn patterns_are_refused_as_scan_refuses_them() {
     assert!(told(&["-e", &"x".repeat(5000)]).contains("more than 4,096 bytes"));
     assert!(told(&["-f", "long", "--set-memory", "1K"]).contains("(--set-memory)"));
     assert!(told(&["--rules", "wrong"]).contains("wrong:1:1: no tab"));
-    assert!(told(&["--rules", "empty", "-i"]).contains("-i is for the patterns of -e and -f"));
+    assert!(told(&["--rules", "empty", "-i"]).contains("-i applies to the patterns of -e and -f"));
     assert!(told(&[]).contains("--rules <FILE>"));
     let told = refusal(tree.path(), &["compile", "-e", "x"]);
     assert!(
@@ -398,7 +398,7 @@ fn names_with_dots_that_were_meant_as_strings_are_told() {
     .unwrap();
     let explained = gristmill(tree.path(), &["compile", "-f", "hosts", "--explain"]).rows();
     assert!(
-        explained.contains("2 of them are regexes for their dots alone"),
+        explained.contains("2 of them are regexes only because of their dots"),
         "{explained}"
     );
     let explained = gristmill(tree.path(), &["compile", "-F", "-f", "hosts", "--explain"]).rows();

@@ -172,8 +172,8 @@ fn what_cannot_be_read_is_told_and_takes_nothing_from_others() {
     .rows();
     for (path, reason) in [
         ("nothing", "No such file"),
-        ("/dev/null", "no regular file"),
-        ("/proc/version", "does not tell its size"),
+        ("/dev/null", "not a regular file"),
+        ("/proc/version", "its size is unknown"),
         ("-", "standard input"),
     ] {
         let done = gristmill(scratch.path(), &["ingest", path, "files/0070000"]);

@@ -335,7 +335,7 @@ fn manifests_that_cannot_be_used_are_refused_with_what_to_do() {
         ),
         (
             &["digest", "--manifest=m.txt", "tree"],
-            "--manifest: text has no place",
+            "--manifest: the text format cannot hold",
         ),
         (
             &["digest", "--manifest=m", "tree"],
@@ -349,7 +349,7 @@ fn manifests_that_cannot_be_used_are_refused_with_what_to_do() {
         ),
         (
             &["digest", "--manifest=m.csv", "--chunks=rabin", "tree"],
-            "gear and fastcdc",
+            "gear or fastcdc",
         ),
         (
             &["digest", "--manifest=tree/a", "--format=csv", "tree/a"],

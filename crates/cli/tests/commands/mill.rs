@@ -219,11 +219,11 @@ fn what_is_wrong_on_the_command_line_is_told_with_what_to_do() {
         ("files + scan --all (", &["`+ scan`"]),
         (
             "files + digest --check list",
-            &["--check", "run that digest alone"],
+            &["--check", "run that digest separately"],
         ),
         (
             "files + run pairs.vasm --check",
-            &["--check", "run it alone"],
+            &["--check", "run it separately"],
         ),
         ("files + run nowhere.vasm", &["`+ run`", "nowhere.vasm"]),
         (

@@ -211,7 +211,8 @@ fn files_that_have_changed_are_told_apart_from_results() {
     fifo(&short);
     let done = replay(&tree, &[]);
     assert!(
-        done.err.contains("files/short: offset 0: no regular file"),
+        done.err
+            .contains("files/short: offset 0: no longer a regular file"),
         "{done:?}"
     );
 }

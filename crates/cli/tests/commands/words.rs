@@ -136,7 +136,7 @@ fn a_letter_that_a_command_does_not_have_is_refused_with_what_it_means_elsewhere
         (&["run", "-F"], &["--fixed-strings in scan"]),
         (
             &["stats", "-c"],
-            &["--check in digest, --count in scan, and nothing here"],
+            &["--check in digest, --count in scan, and has no meaning here"],
         ),
     ] {
         let done = gristmill(tree.path(), arguments);

@@ -99,10 +99,7 @@ fn ingest_refuses_files_of_which_a_ring_may_read_bytes_twice() {
     let path = mounted.join("file");
     let answer = Tool::new([OsStr::new("ingest"), path.as_os_str(), good.as_os_str()]).run();
     answer.assert_code(2);
-    let told = format!(
-        "gristmill: {}: it lies on a FUSE file system",
-        path.display()
-    );
+    let told = format!("gristmill: {}: it is on a FUSE file system", path.display());
     assert!(answer.errors.contains(&told), "{}", answer.errors);
     assert_eq!(
         answer.rows,

@@ -77,7 +77,7 @@ fn a_manifest_that_is_an_object_is_read_as_the_file_is() {
         }
         let dupes = world.run(&["dupes", url]);
         assert_eq!((dupes.code, dupes.err.as_str()), (Some(0), ""), "{dupes:?}");
-        assert!(dupes.out.contains("are in chunks"), "{dupes:?}");
+        assert!(dupes.out.contains("are in repeated chunks"), "{dupes:?}");
     }
     // One object of several names is no manifest, nor are the objects below one that ends so.
     let two = ["diff", "m.jsonl", "s3://bucket/m/m.csv", "dir"];
@@ -97,7 +97,7 @@ fn a_manifest_that_is_an_object_is_read_as_the_file_is() {
             .contains("dupes reads files"));
     }
     let old = world.run(&["diff", "s3://bucket/backup.csv", "dir"]);
-    assert!(old.failure().contains("is no manifest"), "{old:?}");
+    assert!(old.failure().contains("is not a manifest"), "{old:?}");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn an_object_that_is_no_manifest_is_refused_as_the_file_is() {
         ),
         (
             "s3://u:hunter2@bucket/old.jsonl",
-            "s3://...: such a URL has no user",
+            "s3://...: such a URL cannot have a user",
         ),
     ] {
         for arguments in [["diff", "old.jsonl", url], ["diff", url, "dir"]] {

@@ -138,8 +138,8 @@ fn patterns_of_the_command_line_are_rules_by_their_own_name() {
             "bad:2: the pattern `[` is wrong at character 1",
         ),
         (&["-e", ""], "an empty pattern"),
-        (&["-i"], "-i is for the patterns of -e and -f"),
-        (&["-F"], "-F is for the patterns of -e and -f"),
+        (&["-i"], "-i applies to the patterns of -e and -f"),
+        (&["-F"], "-F applies to the patterns of -e and -f"),
     ] {
         fs::write(tree.path().join("bad"), "a\n[\n").unwrap();
         let mut all = vec!["scan", "--rules", "r.toml", "text"];

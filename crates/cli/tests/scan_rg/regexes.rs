@@ -238,7 +238,7 @@ fn what_ripgrep_refuses_is_refused_with_its_place() {
         (&["a\nb", "text"], "the literal \"\\n\" is not allowed in a regex"),
         (&[r"a\nb", "text"], "the literal \"\\n\" is not allowed in a regex"),
         (&["--crlf", r"a\r", "text"], "the literal \"\\r\" is not allowed in a regex"),
-        (&["-F", "a\nb", "text"], "a newline in a pattern, which no line can hold"),
+        (&["-F", "a\nb", "text"], "a newline in a pattern, which no line can contain"),
         (&[r"a\x00b", "text"], "(-a)"),
         (&["--regex-size-limit", "10K", r"\w{100}", "text"], "(--regex-size-limit)"),
         (&["-f", "latin1", "text"], "gristmill: latin1:2:4: found invalid UTF-8 in pattern"),

@@ -13,14 +13,14 @@ const AT_ONCE: usize = 32 << 10;
 /// What is wrong with a compressed file.
 #[derive(Debug, thiserror::Error)]
 enum Damage {
-    #[error("its name says {name}, but it is no {name} data; rename it, or search it as it is")]
+    #[error("its name says {name}, but it is not {name} data; rename it, or search it as it is")]
     Other { name: &'static str },
     #[error(
         "the {name} data ends early, after {at} bytes of the compressed file, which is cut short"
     )]
     Early { name: &'static str, at: u64 },
     #[error(
-        "at byte {at} of the compressed file, something follows that is no {name} data; remove it"
+        "at byte {at} of the compressed file, something follows that is not {name} data; remove it"
     )]
     Follows { name: &'static str, at: u64 },
     #[error("the {name} data is damaged, or not supported, near byte {at} of the compressed file: {why}")]

@@ -1,8 +1,8 @@
 //! Digests of files, and the check of lists of them.
 //!
-//! Workers hash each chunk (`opcode.rs`). CRC-32C and BLAKE3 join what the chunks of a file give, whatever the order in
-//! which workers come to them (`tree.rs`). The other hashes take a file's chunks in order, each file on one worker at a
-//! time (`in_order.rs`). The host's half joins, and writes rows.
+//! Workers hash each chunk (`opcode.rs`). The results of a file's chunks are combined for CRC-32C and BLAKE3, in
+//! whatever order workers process them (`tree.rs`). The other hashes process a file's chunks in order, each file on one
+//! worker at a time (`in_order.rs`). The host's half combines results and writes rows.
 
 mod algorithm;
 mod check;

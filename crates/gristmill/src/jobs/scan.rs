@@ -1,9 +1,9 @@
-//! Scanning files for strings and regexes, with ripgrep's answers.
+//! Scanning files for strings and regexes, with ripgrep's results.
 //!
-//! The device searches each chunk as it lands, without knowing its neighbours; this job, the host's half, is given the
-//! chunks of a file in order and makes rows of them. The answers are those of `rg`: which lines, how they are
-//! printed and counted, what happens to binary files. Each file is handled by one of these modules, whichever is
-//! cheapest for the report that was asked for:
+//! The device searches each chunk as it lands, independently of its neighbours; this job, the host's half, is given the
+//! chunks of a file in order and turns them into rows. The results are those of `rg`: which lines match, how they are
+//! printed and counted, how binary files are treated. Each file is handled by one of these modules, the cheapest for
+//! the requested report:
 //!
 //! - `lines`: every matching line is needed, to be printed or to have its matches counted;
 //! - `count`: a number for each file ([`Report::Count`], [`Report::PathsWithout`]), or whether there is a match
@@ -21,29 +21,29 @@
 //!
 //! What differs from ripgrep 15:
 //!
-//! - Files are decompressed in the process, and not by other programs; `.Z` is not. Where a damaged file's rows end may
-//!   differ by some bytes.
-//! - Of text that is decoded, ripgrep reads other portions than of plain text, which changes the lines before a NUL that
-//!   it prints.
-//! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match in either case); there may be 1,000,000 patterns.
-//! - A regex's anchors of the whole text, `\A` and `\z`, are those of a line wherever matches are shown.
-//! - With [`invert`](ScanJobBuilder::invert), a limit and lines after the last one that is found, ripgrep shows a line as
-//!   found where its buffer ends.
-//! - The automaton that a regex builds while it searches takes at most 32 MiB a thread, and not 1 GB.
+//! - Files are decompressed in the process, not by other programs; `.Z` is not supported. The end of a damaged file's
+//!   rows may differ by some bytes.
+//! - ripgrep reads decoded text in other portions than plain text, which affects the lines that it prints before a NUL.
+//! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match case-insensitively); there may be
+//!   1,000,000 patterns.
+//! - A regex's anchors of the whole text, `\A` and `\z`, match at the ends of a line wherever matches are shown.
+//! - With [`invert`](ScanJobBuilder::invert), a limit and lines after the last match, ripgrep marks one more line as a
+//!   match if its buffer ends there.
+//! - The automaton that a regex builds while it searches takes at most 32 MiB a thread, not 1 GB.
 //! - ripgrep's line buffer stays as large as earlier files' lines made it, so that ripgrep reads further into binary
 //!   files before it decides; here each file begins with 64 KiB. A pipe is assumed to deliver as much as each read asks
 //!   for.
 //!
-//! Patterns are strings, unless [`regex`](ScanJobBuilder::regex) says that they are regexes. Regexes that are no more than
-//! strings are searched for as strings, by engines that are faster with many of them. What only a regex can find (words,
-//! whole lines, letters outside ASCII in either case) is searched for by `grep-regex`, ripgrep's own, on the CPU: no
-//! device runs it. The device then tells which of a chunk's complete lines match; a line that spans chunks is joined and
-//! searched by the host.
+//! Patterns are strings, unless [`regex`](ScanJobBuilder::regex) makes them regexes. Regexes that are plain strings are
+//! searched for as strings, by engines that are faster with many of them. Everything that needs a regex (words, whole
+//! lines, case-insensitive non-ASCII letters) is searched for by `grep-regex`, ripgrep's own, on the CPU: no device
+//! runs it. It reports which of a chunk's complete lines match; a line that spans chunks is joined and searched by the
+//! host.
 //!
 //! Other lines may be shown, too: those around a match, or all ([`context`](ScanJobBuilder::context),
-//! [`all_lines`](ScanJobBuilder::all_lines)). Those of earlier chunks are kept, or read again. Where a match may span lines
-//! ([`multiline`](ScanJobBuilder::multiline)), files are in memory as a whole, within a bound, and searched by
-//! `grep-searcher` and `grep-printer`.
+//! [`all_lines`](ScanJobBuilder::all_lines)). Those of earlier chunks are kept, or read again. If a match may span
+//! lines ([`multiline`](ScanJobBuilder::multiline)), files are held in memory as a whole, up to a limit, and searched
+//! by `grep-searcher` and `grep-printer`.
 //!
 //! A line longer than 8 MiB is not kept in memory while its end has not been read; if it matches, it is read again, and
 //! is in memory as a whole while its row is made. A stream and a file that is decoded cannot be read again, so such a
@@ -99,7 +99,7 @@ mod tests;
 
 pub use builder::ScanJobBuilder;
 pub use error::{ScanBuildError, ScanError, ScanErrorKind};
-pub use gristmill_patterns::{PatternError, Place};
+pub use gristmill_patterns::{vector_unit, PatternError, Place};
 pub use job::{ScanFile, ScanJob};
 pub use report::Report;
 pub use separated::Separated;

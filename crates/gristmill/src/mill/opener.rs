@@ -130,7 +130,7 @@ impl Opener {
             _ if self.strict => self.open_strictly(&entry),
             Origin::File => self.open_seen(&entry).map(Opened::as_found),
             Origin::Stdin if self.read_path == ReadPathChoice::Only(ReadPath::PeerRead) => {
-                let why = "a disk does not bring standard input into peer memory; name a file";
+                let why = "a disk cannot transfer standard input into peer memory; name a file";
                 Err(io::Error::other(why))
             }
             Origin::Stdin => self.standard_input(&entry),
@@ -191,8 +191,7 @@ impl Opener {
             "objects are fetched by requests to their store",
         );
         if refuses || self.device_range {
-            let why =
-                "objects are fetched by requests, which this read path is not; choose another";
+            let why = "objects are fetched by requests, not by this read path; choose another";
             return Err(io::Error::other(why));
         }
         Ok(Opened {
@@ -210,7 +209,7 @@ impl Opener {
         let kind = bounded::kind_of(&found);
         if entry.origin == Origin::File && kind != FileType::RegularFile {
             return Err(io::Error::other(format!(
-                "it was a regular file when it was listed, and is {} now; name it outright, or run again",
+                "it was a regular file when it was listed, and is {} now; name it directly, or run again",
                 bounded::name_of(kind)
             )));
         }
@@ -222,27 +221,25 @@ impl Opener {
     fn open_strictly(&self, entry: &Entry) -> io::Result<Opened> {
         let refused = |why: &str| Err(io::Error::other(why));
         if entry.origin == Origin::Stdin {
-            return refused("standard input has no place to read from; name a file");
+            return refused("standard input cannot be read at an offset; name a file");
         }
         let (file, found) = self.open_seen(entry)?;
         if self.device_range {
             NvmeNamespace::of(file.as_raw_fd()).map_err(io::Error::other)?;
         } else if bounded::kind_of(&found) != FileType::RegularFile {
             return refused(
-                "it is no regular file; name files, or the range of a device that is to be read",
+                "it is not a regular file; name files, or the range of a device that is to be read",
             );
         } else if is_on_fuse(&file) {
             return refused(
-                "it lies on a FUSE file system, of which io_uring may read bytes twice; read it by positioned reads",
+                "it is on a FUSE file system, where io_uring may read bytes twice; read it by positioned reads",
             );
         } else {
             // Files of /proc and similar file systems have size 0 and yet bytes. Files that can be opened with O_DIRECT
             // have a true size.
             let by_disk = self.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
             if size_of(&found) == 0 && !by_disk && file.read_at(&mut [0], 0)? > 0 {
-                return refused(
-                    "it does not tell its size; read it without a demand on the read path",
-                );
+                return refused("its size is unknown; read it without demanding a read path");
             }
         }
         Ok(Opened::new(file, FileKind::Positioned, &found))

@@ -1,13 +1,13 @@
-//! How many requests are in flight to stores: as many as make the bytes come faster, no more, and fewer where a store asks
-//! for it.
+//! The number of requests in flight to stores: as many as raise the throughput and no more, and fewer if a store asks
+//! for that.
 //!
-//! Requests are counted in rounds, each of as many as may be in flight, or several times as many where those are few. The
-//! window is changed for a round at a time, and keeps the change if the round tells for it: a wider window has to be faster,
-//! a narrower one no slower, for each request in flight takes memory, and what was not fetched far ahead is still in the
-//! processor's caches when it is looked at. First the window doubles, as long as that makes a round faster by a quarter; then
-//! it is halved, as long as that makes none slower. After that small steps are tried now and then, in both directions, in
-//! case the store gives more or less than before. A store that says "slow down", or that lets a request time out, halves the
-//! window, once for all that were in flight.
+//! Requests are counted in rounds, each of as many as may be in flight, or of several times as many if those are few.
+//! The window is changed for one round at a time, and the change is kept if the round supports it: a wider window must
+//! be faster, a narrower one no slower, because each request in flight takes memory, and data that was not fetched far
+//! ahead is still in the CPU's caches when it is processed. First the window doubles, as long as that makes a round
+//! faster by a quarter; then it is halved, as long as that makes none slower. After that, small steps in both
+//! directions are tried now and then, in case the store's throughput changes. A store that says "slow down", or that
+//! lets a request time out, halves the window, once for all requests that were in flight.
 
 use std::time::Instant;
 

@@ -88,7 +88,7 @@ impl OpenFile {
         }
     }
 
-    /// Whether the raw bytes come in order alone: of a pipe, or of an object whose store knows no ranges.
+    /// Whether the raw bytes come in order alone: of a pipe, or of an object whose store does not support range requests.
     pub fn is_stream(&self) -> bool {
         let in_order = |fetched: &Fetched| !fetched.in_ranges;
         self.raw == FileKind::Stream || self.fetched.get().is_some_and(in_order)

@@ -173,7 +173,7 @@ fn default_bound() -> (usize, String) {
     ];
     let mut bound = (
         DEFAULT_MEMORY_BYTES,
-        format!("a run takes {DEFAULT_MEMORY_BYTES} bytes where no other bound is set"),
+        format!("a run takes {DEFAULT_MEMORY_BYTES} bytes if no other limit is set"),
     );
     for (bytes, what) in quarters {
         if let Some(quarter) = bytes
@@ -182,7 +182,7 @@ fn default_bound() -> (usize, String) {
         {
             bound = (
                 quarter,
-                format!("a run takes a quarter of the {what}, which is {quarter} bytes, where no other bound is set"),
+                format!("a run takes a quarter of the {what}, which is {quarter} bytes, if no other limit is set"),
             );
         }
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub(super) const WAIT: Duration = Duration::from_millis(50);
 
 /// Why a reader has no ring of its own.
-const NO_RING: &str = "some readers had no ring, as the limit of open files leaves too few descriptors for one each; raise it \
+const NO_RING: &str = "some readers had no ring, as the limit on open files leaves too few descriptors for one each; raise it \
                        (ulimit -n), or use fewer workers";
 
 /// How a feeder reads.

@@ -37,7 +37,7 @@ fn size(piece: &Piece) -> Result<u64, PipelineError> {
     found.map(|found| size_of(&found)).map_err(|error| {
         let path = piece.file.entry.path.display();
         PipelineError::Backend(format!(
-            "the size of {path}, which the ring log tells: {error}; leave the file out"
+            "the size of {path}, which the ring log records: {error}; leave the file out"
         ))
     })
 }
@@ -47,7 +47,7 @@ impl Recorder {
     pub fn begin(output: LogOutput, kernel: LoggedKernel) -> Result<Self, PipelineError> {
         let directory = std::env::current_dir().map_err(|error| {
             PipelineError::Backend(format!(
-                "the current directory, which the ring log tells paths by: {error}; run in another"
+                "the current directory, to which paths in the ring log are relative: {error}; run in another"
             ))
         })?;
         Ok(Self {

@@ -136,7 +136,7 @@ impl RunReport {
         let reads = &self.reads;
         if let Some(more) = self.jobs.iter().find(|job| job.bytes > self.bytes) {
             return Err(PipelineError::Backend(format!(
-                "the run's counters do not add up: {} was shown {} bytes of {}; please report this",
+                "the run's counters do not add up: {} was given {} bytes of {}; please report this",
                 more.name, more.bytes, self.bytes
             )));
         }
@@ -162,7 +162,7 @@ impl RunReport {
         }
         if self.peer_memory.is_some() && reads.bytes_registered > 0 {
             return Err(PipelineError::Backend(format!(
-                "the run's counters do not add up: {} bytes came into registered peer memory, which there is none of; \
+                "the run's counters do not add up: {} bytes came into registered peer memory, but there is none; \
                  please report this",
                 reads.bytes_registered
             )));

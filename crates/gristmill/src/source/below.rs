@@ -1,10 +1,10 @@
-//! Opening the files that a walk has listed, below the directory that was named and through no symbolic link.
+//! Opening the files that a walk has listed, below the named directory and through no symbolic link.
 //!
-//! A program that may write to a tree can replace a listed file before it is opened. So a walk without `-L` holds the
-//! directory that was named, and everything below it, directories and files, is opened relative to that descriptor with
-//! `openat2` and `RESOLVE_NO_SYMLINKS`. Where the kernel has no `openat2` (before Linux 5.6) or a filter of system
-//! calls refuses it, each component of the path is opened from the one above with `O_NOFOLLOW`, which takes more calls
-//! and is as safe.
+//! A program that can write to a tree can replace a listed file before it is opened. So a walk without `-L` holds the
+//! named directory open, and everything below it, directories and files, is opened relative to that descriptor with
+//! `openat2` and `RESOLVE_NO_SYMLINKS`. If the kernel has no `openat2` (before Linux 5.6) or a system call filter
+//! refuses it, each component of the path is opened from its parent with `O_NOFOLLOW`, which takes more calls and is
+//! just as safe.
 
 use rustix::fs::{openat, openat2, Mode, OFlags, ResolveFlags, CWD};
 use rustix::io::Errno;
@@ -23,8 +23,8 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// A listed file has been replaced by a symbolic link.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error(
-    "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, which is not followed; follow \
-     links, or name it outright"
+    "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, and links are not followed; follow \
+     links, or name it directly"
 )]
 pub(crate) struct ReplacedByLink;
 
@@ -85,7 +85,7 @@ impl Root {
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if !goes_down(path) {
             return Err(io::Error::other(
-                "it does not lie below the directory that was named; name it outright",
+                "it is not below the named directory; name it directly",
             ));
         }
         let path = if path.as_os_str().is_empty() {

@@ -48,13 +48,13 @@ impl FileFacts {
         }
     }
 
-    /// What was found when the file was opened; `None` of what is no regular file.
+    /// What was found when the file was opened; `None` of what is not a regular file.
     #[must_use]
     pub fn found(&self) -> Option<Found> {
         self.found
     }
 
-    /// What is found now; `None` of what is no regular file.
+    /// What is found now; `None` of what is not a regular file.
     #[must_use]
     pub fn now(&self) -> Option<Found> {
         let found = fstat(self.file.as_ref()?).ok()?;

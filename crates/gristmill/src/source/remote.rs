@@ -76,7 +76,7 @@ impl Remote {
     pub fn one(mut self) -> Entry {
         match self.0.next() {
             Listed::Object { name, object, .. } => Entry::object(name, object, true),
-            _ => Entry::named("<a prefix, which is no object>"),
+            _ => Entry::named("<a prefix, not an object>"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Shares: the files of a run, divided among processes or machines.
 //!
-//! [`plan`] lists files and their sizes, and cuts large ones into [parts](FilePart). Each [`Share`] is then a run of its
-//! own, of a [`ShareSource`]: it depends on no other, may be repeated, and its rows with those of all others are those of
+//! [`plan`] lists files and their sizes, and cuts large ones into [parts](FilePart). Each [`Share`] is then a separate
+//! run, of a [`ShareSource`]: it depends on no other, may be repeated, and the rows of all shares together are those of
 //! one run over all files.
 
 use super::entry::{Entry, FilePart, Item, Origin, Source};
@@ -142,7 +142,7 @@ impl Planning {
     fn take(&mut self, entry: Entry) {
         let path = entry.path;
         if entry.origin == Origin::Stdin {
-            let why = "standard input belongs to one process, and is not divided; name files";
+            let why = "standard input belongs to one process, and cannot be divided; name files";
             return self.put(SharePart::failed(path, why.to_owned()));
         }
         if let Origin::Object(object) = &entry.origin {
@@ -158,7 +158,7 @@ impl Planning {
         let found = match std::fs::metadata(&path) {
             Ok(found) if found.is_file() || found.is_dir() => found,
             Ok(_) => {
-                let why = "it is no regular file, which every process could read; name files";
+                let why = "it is not a regular file that every process could read; name files";
                 return self.put(SharePart::failed(path, why.to_owned()));
             }
             Err(error) => return self.put(SharePart::failed(path, error.to_string())),

@@ -38,11 +38,11 @@ impl NvmeGpuIngestDriver<'_> {
         let file = open_without_waiting(path, flags).map_err(refused)?;
         let metadata = file.metadata().map_err(refused)?;
         if !metadata.is_file() {
-            return Err(unfit("it is no regular file"));
+            return Err(unfit("it is not a regular file"));
         }
         if is_on_fuse(&file) {
             return Err(unfit(
-                "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads",
+                "it is on a FUSE file system, where a ring may read bytes twice; read it by positioned reads",
             ));
         }
         let size = metadata.len();
@@ -51,7 +51,7 @@ impl NvmeGpuIngestDriver<'_> {
             && self.path != ReadPath::PeerRead
             && matches!(file.read_at(&mut [0], 0), Ok(1..))
         {
-            return Err(unfit("it does not tell its size"));
+            return Err(unfit("its size is unknown"));
         }
         let len = self.fits(size)?;
         self.submit_file_range(&Arc::new(file), 0, len, slot, slot)
@@ -179,7 +179,7 @@ impl NvmeGpuIngestDriver<'_> {
         if asked.is_some_and(|asked| asked != (namespace.id, namespace.block_bytes)) {
             return Err(PipelineError::InvalidArgument {
                 what: "a read of another namespace, or of other blocks, than the device has",
-                fix: "use the id and the block size that NvmeNamespace tells for this descriptor",
+                fix: "use the id and the block size that NvmeNamespace reports for this descriptor",
             });
         }
         let block = u64::from(namespace.block_bytes);

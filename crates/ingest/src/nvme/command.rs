@@ -50,7 +50,7 @@ impl NvmeRead {
             })?;
         if self.starting_lba.checked_add(u64::from(less_one)).is_none() {
             return Err(PipelineError::InvalidArgument {
-                what: "an NVMe read behind the last block that can be numbered",
+                what: "an NVMe read beyond the last block that can be numbered",
                 fix: "read blocks that the namespace has",
             });
         }

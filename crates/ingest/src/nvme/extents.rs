@@ -72,7 +72,7 @@ impl DiskPlace {
         });
         found.ok_or_else(|| {
             refused(&format!(
-                "its file system lies on {name}, which is no NVMe disk"
+                "its file system is on {name}, which is not an NVMe disk"
             ))
         })
     }
@@ -92,7 +92,7 @@ pub(crate) fn why_no_disk(device: libc::dev_t) -> Option<String> {
         parts.is_ok_and(|mut parts| parts.next().is_some())
     };
     let stacked = made_of(&place) || place.parent().is_some_and(made_of);
-    stacked.then(|| format!("its file system lies on {name}, which is made of other devices"))
+    stacked.then(|| format!("its file system is on {name}, which is made of other devices"))
 }
 
 /// The attributes by which a change of a file is detected.
@@ -153,7 +153,7 @@ impl FileMap {
         let failed = |error: io::Error| refused(&error.to_string());
         let identity = Identity::of(file).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(refused("it is no regular file"));
+            return Err(refused("it is not a regular file"));
         }
         trusted(file)?;
         // Changes made until now are written below and so will be read. Later changes are detected.
@@ -296,7 +296,7 @@ fn trusted(file: &File) -> Result<(), ReadError> {
     }
     if file_system == libc::XFS_SUPER_MAGIC {
         if is_realtime(file) != Some(false) {
-            return Err(refused("it lies on the realtime device of XFS"));
+            return Err(refused("it is on the realtime device of XFS"));
         }
         return Ok(());
     }

@@ -84,7 +84,7 @@ pub(crate) enum DirectRange {
 pub(crate) fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange {
     if is_realtime(file) == Some(true) {
         // The checks of the file system's first device do not apply to the second one.
-        return DirectRange::Refused("it lies on the realtime device of XFS");
+        return DirectRange::Refused("it is on the realtime device of XFS");
     }
     let Ok(extents) = extents(file, offset, bytes) else {
         return DirectRange::OnDisk {

@@ -50,14 +50,14 @@ impl NvmeNamespace {
     pub fn of(fd: RawFd) -> Result<Self, ReadError> {
         let (kind, device) = stat_device(fd)?;
         if kind != libc::S_IFCHR {
-            return Err(not_nvme("the descriptor is no character device"));
+            return Err(not_nvme("the descriptor is not a character device"));
         }
         // SAFETY: NVME_IOCTL_ID takes no argument; another kind of device refuses it.
         let id = unsafe { libc::ioctl(fd, NVME_IOCTL_ID) };
         let id = u32::try_from(id)
             .map_err(|_| not_nvme(&std::io::Error::last_os_error().to_string()))?;
         let name = device_name(Path::new("/sys/dev/char"), device)
-            .ok_or_else(|| not_nvme("sysfs does not know the character device"))?;
+            .ok_or_else(|| not_nvme("sysfs does not list the character device"))?;
         Self::from_sysfs(Path::new("/sys"), &name, id)
     }
 
@@ -132,7 +132,7 @@ impl NvmeNamespace {
         }
         Err(PipelineError::InvalidArgument {
             what: "blocks that the namespace does not have",
-            fix: "read below its capacity, which NvmeNamespace tells",
+            fix: "read below its capacity, which NvmeNamespace reports",
         })
     }
 

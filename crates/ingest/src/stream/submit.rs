@@ -176,7 +176,7 @@ impl AsyncUringStream<'_> {
         if read.namespace_id != namespace.id {
             return Err(PipelineError::InvalidArgument {
                 what: "a command for another namespace than the device's",
-                fix: "use the namespace id that NvmeNamespace tells for this descriptor",
+                fix: "use the namespace id that NvmeNamespace reports for this descriptor",
             });
         }
         if ![Some(0), bytes].contains(&Some(read.data_len)) {

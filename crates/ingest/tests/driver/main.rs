@@ -474,7 +474,7 @@ fn a_file_that_is_swapped_for_a_fifo_is_read_or_refused_and_never_waited_for() {
                     }
                     Err(error) => {
                         refused += 1;
-                        assert!(error.to_string().contains("no regular file"), "{error}");
+                        assert!(error.to_string().contains("not a regular file"), "{error}");
                     }
                 }
             }

@@ -7,17 +7,17 @@
 //! - `memory`: the layout of memory. `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads
 //!   them.
 //! - `launch`: how a kernel is launched, and its handle. `host`: the state of the running kernel. `launch_group`: the
-//!   groups of lanes that one launch runs; `group`: the thread that launches them. `watchdog` and `vigil`: detect when
+//!   groups of lanes that one launch runs; `launch_threads`: the threads that launch them. `watchdog` and `vigil`: detect when
 //!   signs of life are missing. `threads`: the threads that do all this, and how they end.
 
 pub mod cuda;
 mod driver;
-mod group;
 mod host;
 mod info;
 pub mod job;
 mod launch;
 mod launch_group;
+mod launch_threads;
 pub mod layout;
 mod library;
 mod loaded;

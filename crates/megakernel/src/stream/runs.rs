@@ -1,4 +1,4 @@
-//! Searches with a [`Table`].
+//! The search with an Aho-Corasick [`Table`], in several runs of a chunk side by side.
 //!
 //! Every step of a search depends on the one before it: the state selects the load that gives the next state, and so
 //! on. So the text is cut into [`RUNS`] consecutive *runs*, and the search advances by one step in each of them in

@@ -1,4 +1,4 @@
-//! Patterns that are nothing but strings, for which there are faster engines than a regex.
+//! Patterns that are plain strings, for which there are faster engines than a regex.
 
 use super::{Case, LineSettings};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange, HirKind};

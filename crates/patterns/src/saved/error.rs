@@ -67,7 +67,7 @@ impl SetError {
 impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotASet => f.write_str("not a compiled set: it does not begin as one does"),
+            Self::NotASet => f.write_str("not a compiled set: it does not begin like one"),
             Self::Format { format, writer } => write!(
                 f,
                 "gristmill {writer} wrote this set in format {format}, and gristmill {} reads format {}; compile it again",
@@ -76,7 +76,7 @@ impl fmt::Display for SetError {
             ),
             Self::Length { expected, found } if found < expected => write!(
                 f,
-                "the set was cut: it has {found} bytes of {expected}; copy it again, or compile it again"
+                "the set is cut off: it has {found} bytes of {expected}; copy it again, or compile it again"
             ),
             Self::Length { expected, found } => write!(
                 f,
@@ -96,7 +96,7 @@ impl fmt::Display for SetError {
                 what,
             } => write!(
                 f,
-                "section {section}, byte {offset}: {what}; the set was not written so: compile it again"
+                "section {section}, byte {offset}: {what}; gristmill does not write such a set: compile it again"
             ),
             Self::Regex(error) => write!(f, "a regex of the set is refused: {error}"),
             Self::Memory { needed, allowed } => write!(
@@ -104,7 +104,7 @@ impl fmt::Display for SetError {
                 "the set takes {needed} bytes of memory, and may take {allowed}; allow more"
             ),
             Self::BigEndian => f.write_str(
-                "compiled sets are used on little-endian processors; give the patterns themselves",
+                "compiled sets work only on little-endian CPUs; give the patterns themselves",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Fields one after the other: numbers, and texts behind their length.
+//! Consecutive fields: numbers, and texts preceded by their length.
 
 use super::error::SetError;
 

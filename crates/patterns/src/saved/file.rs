@@ -222,7 +222,7 @@ impl SetReader {
             }
             let begin = end.next_multiple_of(ALIGN);
             if offset != begin as u64 {
-                return damaged(at + 8, "the section does not begin behind the one before");
+                return damaged(at + 8, "the section does not begin after the one before");
             }
             let length = usize::try_from(len).ok();
             let until = length.and_then(|len| begin.checked_add(len));
@@ -239,10 +239,10 @@ impl SetReader {
             end = until;
         }
         if end.next_multiple_of(ALIGN) != set.len() {
-            return damaged(COUNT, "the set goes on behind its last section");
+            return damaged(COUNT, "the set continues after its last section");
         }
         if let Some(stray) = set[end..].iter().position(|byte| *byte != 0) {
-            return damaged(end + stray, "a byte behind the last section that is not 0");
+            return damaged(end + stray, "a byte after the last section that is not 0");
         }
         Ok(Self {
             bytes: Arc::new(bytes),

@@ -1,4 +1,4 @@
-//! Tables of numbers that are made here, or lie in a set that was read.
+//! Tables of numbers, either built here or located in a set that was read.
 
 use super::error::SetError;
 use super::file::Section;

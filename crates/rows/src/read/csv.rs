@@ -160,7 +160,7 @@ fn error(error: csv::Error) -> TableError {
         } => {
             let line = pos.map_or_else(|| "a line".into(), |at| format!("line {}", at.line()));
             TableError::damaged(format!(
-                "{line} has {len} fields, where the first has {expected_len}"
+                "{line} has {len} fields, but the first has {expected_len}"
             ))
         }
         other => TableError::damaged(format!("it is no CSV: {other:?}")),

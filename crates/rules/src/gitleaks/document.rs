@@ -62,7 +62,7 @@ impl<'a> Document<'a> {
         let mut names = HashSet::new();
         for (key, _) in table {
             if !names.insert(key.get_ref().to_ascii_lowercase()) {
-                let reason = format!("`{}` stands here twice", key.get_ref());
+                let reason = format!("`{}` is given twice", key.get_ref());
                 return Err(self.error(key.span().start, reason));
             }
         }

@@ -135,7 +135,7 @@ impl Assembler<'_> {
                 self.source = Some(text);
             }
             ".nodebug" => {
-                nothing(rest, "nothing stands behind .nodebug")?;
+                nothing(rest, ".nodebug takes no operands")?;
                 self.nodebug = true;
             }
             _ => {
@@ -337,11 +337,11 @@ impl Assembler<'_> {
     }
 
     fn short(&self, tokens: &[Token]) -> Result<u16, LineError> {
-        self.number(tokens, "a number of 0 to 65,535 stands here")
+        self.number(tokens, "a number of 0 to 65,535 is expected here")
     }
 
     pub(super) fn long(&self, tokens: &[Token]) -> Result<u32, LineError> {
-        self.number(tokens, "a number of 0 to 4,294,967,295 stands here")
+        self.number(tokens, "a number of 0 to 4,294,967,295 is expected here")
     }
 
     /// The value of an expression, in the type of the field that receives it.

@@ -140,7 +140,7 @@ fn evaluate(
     let value = parser.binary(0)?;
     let message = match parser.rest.first() {
         None => return Ok(value),
-        Some(comma) if comma.is_sign(',') => "one value stands here, and no list",
+        Some(comma) if comma.is_sign(',') => "one value is expected here, not a list",
         Some(close) if close.is_sign(')') => "this parenthesis was not opened",
         Some(_) => "an operator is missing before this",
     };
@@ -252,7 +252,7 @@ impl<'a> Parser<'a, '_, '_> {
             }
             Some((token, Kind::Word(word))) => (self.lookup)(token, word, self.depth),
             Some((token, Kind::Text(_) | Kind::Sign(_))) => {
-                Err(self.error(Some(token), "a value stands here"))
+                Err(self.error(Some(token), "a value is expected here"))
             }
             None => Err(self.error(None, "a value is missing")),
         }

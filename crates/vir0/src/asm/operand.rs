@@ -141,7 +141,7 @@ impl Assembler<'_> {
                 } else {
                     nearest(word, self.registers.keys().map(String::as_str))
                 };
-                format!("a register stands here, r0 to r31{hint}")
+                format!("a register is expected here, r0 to r31{hint}")
             });
             whole(tokens, message)
         })
@@ -191,7 +191,7 @@ impl Assembler<'_> {
         found.ok_or_else(|| {
             let near = nearest(word, names);
             let message = if word.is_empty() {
-                format!("the name of {what} stands here")
+                format!("the name of {what} is expected here")
             } else {
                 format!("{word} is not the name of {what}{near}")
             };

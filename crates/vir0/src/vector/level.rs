@@ -25,7 +25,7 @@ pub enum UnusableLevel {
     #[error("{LEVEL_VARIABLE}={0:?} names no vector unit; set it to portable, avx2 or avx512, or unset it")]
     Unknown(OsString),
     /// This processor does not have the vector unit.
-    #[error("{LEVEL_VARIABLE}={}: this processor does not have it; set it to {} or unset it", .0.name(), Level::best().name())]
+    #[error("{LEVEL_VARIABLE}={}: this CPU does not have it; set it to {} or unset it", .0.name(), Level::best().name())]
     Unavailable(Level),
 }
 

@@ -42,7 +42,7 @@ rules! {
     ScratchArray: "the scratch array must be declared";
     AccArray: "the accumulator array must be declared";
     ConstantIndex: "an immediate index must be below the length of its array";
-    EachAtTop: "an each stands at the top level, not inside another block";
+    EachAtTop: "an each is at the top level, not inside another block";
     EachStride: "the windows of an each must have at least 1 byte";
     LoopTrips: "a loop must have 1 to 65,535 trips";
     Depth: "at most 16 blocks (each, loop and if) may be open at once";

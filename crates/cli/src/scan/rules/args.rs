@@ -53,20 +53,20 @@ const PATTERNS: [&str; 4] = ["all", "context_bytes", "no_filename", "with_filena
 /// Flags about rules.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RuleArgs {
-    /// Show what the rules of this file find: gitleaks' TOML if its name ends with .toml, and else a list, each line of
-    /// which is a name, a tab and a regex. May be given several times, and with -e and -f, whose patterns are rules, too,
-    /// with the pattern as name.
+    /// Show what the rules in this file find: a gitleaks file if its name ends with .toml, otherwise a list with a
+    /// name, a tab and a regex on each line. May be given several times, and with -e and -f, whose patterns then are
+    /// rules named after the pattern.
     ///
-    /// Whole files are searched, as bytes. The exit code is 0 with findings, 1 without, and 2 after an error. Secrets are
-    /// not shown. docs/rules.md says what rule files hold, and what findings show.
+    /// Whole files are searched, as bytes. The exit code is 0 with findings, 1 without, and 2 after an error. Secrets
+    /// are redacted. docs/rules.md describes rule files and findings.
     #[arg(long, value_name = "FILE", conflicts_with_all = LINES, conflicts_with_all = PATTERNS)]
     pub rules: Vec<PathBuf>,
 
-    /// Show secrets whole.
+    /// Show secrets in full.
     #[arg(long, requires = "judged")]
     pub show_secrets: bool,
 
-    /// Print findings as a SARIF 2.1.0 log, which also tells the files that could not be searched. With --json they are
+    /// Print findings as a SARIF 2.1.0 log, which also lists the files that could not be searched. With --json they are
     /// JSON Lines.
     #[arg(
         long,

@@ -16,11 +16,11 @@ pub const READING: [&str; 6] = [
 /// Flags about compiled sets.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SetArgs {
-    /// Search for what a set holds that `gristmill compile` has written, instead of patterns.
+    /// Search with a set that `gristmill compile` has written, instead of patterns.
     ///
-    /// The answer is that of --all with the patterns of the set, or that of --rules with its rules. What says how patterns
-    /// are read, or how lines are searched and shown, is refused. A set is loaded in a small part of the time that it takes
-    /// to compile it, and it is checked: docs/set.md says how.
+    /// The result is that of --all with the patterns of the set, or of --rules with its rules. Flags that say how
+    /// patterns are read, or how lines are searched and shown, are refused. Loading a set takes a small fraction of the
+    /// time needed to compile it, and validates it: docs/set.md describes how.
     #[arg(long, value_name = "FILE", conflicts_with_all = LINES, conflicts_with_all = READING)]
     pub set: Vec<PathBuf>,
 }

@@ -44,7 +44,7 @@ impl Rust {
             self.decoder.get_calculated_checksum(),
         );
         if told.is_some() && told != found {
-            let why = "the checksum of its content is another";
+            let why = "the checksum of its content does not match";
             return Err(io::Error::new(ErrorKind::InvalidData, why));
         }
         Ok(())

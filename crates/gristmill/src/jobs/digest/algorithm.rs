@@ -104,7 +104,7 @@ impl std::error::Error for UnknownAlgorithm {}
 
 impl fmt::Display for UnknownAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an algorithm; there are")?;
+        f.write_str("not an algorithm; choose from")?;
         for (index, algorithm) in Algorithm::ALL.iter().enumerate() {
             write!(f, "{} {algorithm}", if index == 0 { "" } else { "," })?;
         }

@@ -1,7 +1,7 @@
-//! Content-defined chunks: where a file is cut so that the same content is cut at the same places wherever it lies, and
+//! Content-defined chunks: where a file is cut so that the same content is cut at the same positions in any file, and
 //! the digest of each chunk.
 //!
-//! A cutter takes a file's bytes in order and in pieces of any size; its cuts are those of the file as a whole.
+//! A cutter takes a file's bytes in order, in pieces of any size; its cuts are those of the file as a whole.
 
 use fastcdc::v2020::FastCDC;
 use std::fmt;
@@ -83,10 +83,10 @@ impl fmt::Display for Chunking {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownChunking {
     /// Another name.
-    #[error("not a way to cut files; there are gear and fastcdc")]
+    #[error("not a chunking method; use gear or fastcdc")]
     Name,
     /// Another size.
-    #[error("not an average size of chunks: a power of two from 1K to 4M, such as 64K")]
+    #[error("not an average chunk size: use a power of two from 1K to 4M, such as 64K")]
     Average,
 }
 

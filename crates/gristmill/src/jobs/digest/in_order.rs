@@ -1,10 +1,10 @@
-//! The hashes that take a file's bytes one after the other, and whose turn it is.
+//! Hashes that process a file's bytes in order, and which chunk is next.
 //!
-//! Chunks come to the workers in any order, and no worker may wait for another: the chunk that is due may wait in the
-//! ring for this very worker. So the state of a file's hashes is behind a lock that is only ever tried. A worker that
-//! finds another chunk due leaves its own unhashed, and says so by the flag OVERFLOW. The mill shows chunks to the job in
-//! file order, and publishes such a chunk again when its turn has come: all before it are hashed by then. Meanwhile the
-//! worker takes a chunk of another file, and so files are hashed at the same time, each in order.
+//! Chunks come to the workers in any order, and no worker may wait for another: the next chunk may be waiting in the
+//! ring for this very worker. So the state of a file's hashes is behind a lock that is only ever tried. A worker whose
+//! chunk is not the next one leaves it unhashed, with the flag OVERFLOW. The mill passes chunks to the job in file
+//! order, and publishes such a chunk again when its turn has come: by then all earlier chunks are hashed. Meanwhile the
+//! worker takes a chunk of another file, so several files are hashed in parallel, each in order.
 
 use super::algorithm::{Algorithm, Algorithms, Digest};
 use super::chunks::{Chunk, Chunking, Cutter};

@@ -1,9 +1,9 @@
 //! Lists of digests, as `digest`, b3sum, xxhsum and coreutils' tools write them, and the files that they name.
 //!
-//! A row is `DIGEST  PATH` (with a space and `*` for "binary", or, in a list of BSD's `-r`, one space alone), or
-//! `ALGORITHM (PATH) = DIGEST`, or OpenSSL's `ALGORITHM(PATH)= DIGEST`. Where a row begins with a backslash, its path is
-//! escaped. Blanks before a row do not count, nor do lines that begin with `#` and empty ones; lines may end with CR LF,
-//! and the last one without an end.
+//! A row is `DIGEST PATH` (or with a space and `*` for "binary", or, in a list of BSD's `-r`, a single space), or
+//! `ALGORITHM (PATH) = DIGEST`, or OpenSSL's `ALGORITHM(PATH)= DIGEST`. If a row begins with a backslash, its path is
+//! escaped. White space before a row is ignored, and so are empty lines and lines that begin with `#`; lines may end
+//! with CR LF, and the last line end is optional.
 
 use super::algorithm::{Algorithm, Algorithms, Digest};
 use super::check::Check;
@@ -285,7 +285,7 @@ impl DigestList {
                 self.ended = true;
                 let names: Vec<&str> = algorithms.iter().map(|of| of.name()).collect();
                 Some(self.problem(&format!(
-                    "a digest of this length may be of {}; give the one with --algorithm",
+                    "a digest of this length may be of {}; choose one with --algorithm",
                     names.join(" or ")
                 )))
             }

@@ -20,14 +20,14 @@ pub fn manifest_schema(algorithms: &Algorithms, with_chunks: bool) -> Schema {
         Field::new(
             "size",
             Kind::U64,
-            "Its length, as it was read; none of a file that could not be read.",
+            "Its length, as it was read; none if the file could not be read.",
         )
         .unit("bytes")
         .nullable(),
         Field::new(
             "mtime_ns",
             Kind::I64,
-            "When its bytes were last changed, as the open file told before it was read; none of what is no regular file.",
+            "When its bytes were last changed, as the open file reported before it was read; none if it is not a regular file.",
         )
         .unit("nanoseconds since 1970-01-01 UTC")
         .nullable()
@@ -35,12 +35,12 @@ pub fn manifest_schema(algorithms: &Algorithms, with_chunks: bool) -> Schema {
         Field::new(
             "changed",
             Kind::Bool,
-            "Whether its size or time had changed when it had been read. Then the digests may be of no state that it ever had.",
+            "Whether its size or time changed while it was read. Then the digests may match no state that the file ever had.",
         ),
     ];
     for algorithm in algorithms.iter() {
         let about = format!(
-            "Its digest by {algorithm}, in hexadecimal digits and small letters; none of a file that could not be read."
+            "Its digest by {algorithm}, in lower-case hexadecimal digits; none if the file could not be read."
         );
         let field = Field::new(algorithm.column(), Kind::Text, about);
         fields.push(field.nullable().distinct());
@@ -65,7 +65,7 @@ pub fn manifest_schema(algorithms: &Algorithms, with_chunks: bool) -> Schema {
     fields.extend([
         number(
             "device",
-            "The number of the device that it lies on; none of what is no regular file.",
+            "The number of the device that it is on; none if it is not a regular file.",
         ),
         number(
             "inode",
@@ -75,7 +75,7 @@ pub fn manifest_schema(algorithms: &Algorithms, with_chunks: bool) -> Schema {
         Field::new(
             "error",
             Kind::Text,
-            "Why the file, or a directory of which nothing is listed, could not be read.",
+            "Why the file could not be read, or the directory could not be listed.",
         )
         .nullable(),
     ]);

@@ -41,7 +41,7 @@ pub fn digest_schema() -> Schema {
             Field::new(
                 "digest",
                 Kind::Text,
-                "The digest, in hexadecimal digits and small letters.",
+                "The digest, in lower-case hexadecimal digits.",
             )
             .distinct(),
             Field::new("bytes", Kind::U64, "The length of the file.").unit("bytes"),

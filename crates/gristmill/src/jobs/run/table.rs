@@ -17,13 +17,13 @@ pub fn run_schema(program: &Program) -> Schema {
             Kind::Text,
             "`record`, or `file` for a file's accumulators, which follow its records.",
         ),
-        of_record("offset", "Of a record: its place in the file.".into())
+        of_record("offset", "For a record: its offset in the file.".into())
             .distinct()
             .unit("bytes"),
         of_record(
             "value",
             format!(
-                "Of a record: its value, {}.",
+                "For a record: its value, {}.",
                 unit(program.show(Shown::Records))
             ),
         ),
@@ -40,7 +40,7 @@ pub fn run_schema(program: &Program) -> Schema {
             _ => "",
         };
         let about = format!(
-            "Of a file: the program's accumulator `{}` ({}{none}), {}.",
+            "For a file: the program's accumulator `{}` ({}{none}), {}.",
             array.name,
             array.kind,
             unit(program.show(Shown::Acc(number)))

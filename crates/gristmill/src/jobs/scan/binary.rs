@@ -1,14 +1,14 @@
 //! Binary files: which bytes ripgrep would have looked at.
 //!
 //! ripgrep reads a file through a line buffer and looks for NUL in each read. A NUL stops it (files found in a walk) or
-//! leaves only a note to be printed (files named outright, standard input); the lines of the reads *before* are printed
-//! either way. So the answer depends on where those reads end, and that depends on where lines end: each read fills the
-//! part of the buffer that is not taken by the unfinished last line of earlier reads. [`Fills`] computes these ends
-//! without reading anything twice: it needs one newline near each 64 KiB boundary, which is in the current chunk
-//! anyway.
+//! leaves only a note to be printed (files given as arguments, standard input); the lines of the *earlier* reads are
+//! printed in both cases. So the result depends on where those reads end, which depends on where lines end: each read
+//! fills the part of the buffer that is not occupied by the unfinished last line of earlier reads. [`Fills`] computes
+//! these ends without reading anything twice: it needs one newline near each 64 KiB boundary, which is in the current
+//! chunk anyway.
 //!
-//! Files that ripgrep maps instead (few files, all named outright) are not read through the buffer: NULs are looked for
-//! in their first 64 KiB, and then in each matching line.
+//! Files that ripgrep maps instead (few files, all given as arguments) are not read through the buffer: NULs are looked
+//! for in their first 64 KiB, and then in each matching line.
 
 use memchr::{memchr_iter, memrchr, memrchr_iter};
 

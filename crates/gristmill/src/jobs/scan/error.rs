@@ -67,7 +67,7 @@ pub enum ScanErrorKind {
     },
     /// A row with the whole line for each match would take too much memory.
     #[error(
-        "a matching line is not printed once for each of its {matches} matches, which are {bytes} bytes; allow longer \
+        "a matching line is not printed once for each of its {matches} matches, which would be {bytes} bytes; allow longer \
          lines, or show columns without a row for each match"
     )]
     ManyRows {
@@ -95,19 +95,19 @@ pub enum ScanErrorKind {
     #[error("a matching line could not be read again to print it: {0}; ask for a count, paths or all occurrences")]
     LineLost(io::Error),
     /// A line that would be shown because of where it stands is longer than the limit.
-    #[error("a line of {bytes} bytes is not printed beside a match; allow longer lines, or ask for fewer lines around matches")]
+    #[error("a context line of {bytes} bytes is not printed; allow longer lines, or ask for fewer context lines")]
     LongContext {
         /// Its length in bytes.
         bytes: u64,
     },
     /// Such a line was too long to keep and cannot be read again.
     #[error(
-        "a line beside a match is too long to be printed from a stream; ask for fewer lines around matches, or store the \
+        "a context line is too long to be printed from a stream; ask for fewer context lines, or store the \
          stream in a file"
     )]
     ContextOfStream,
     /// Such a line was too long to keep, and reading it again failed.
-    #[error("a line beside a match could not be read again to print it: {0}")]
+    #[error("a context line could not be read again to print it: {0}")]
     ContextLost(io::Error),
     /// More lines were to be shown before a match than are kept.
     #[error("only {lines} lines before this match are printed; ask for fewer, or print all lines")]

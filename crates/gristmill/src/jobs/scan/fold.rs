@@ -1,8 +1,9 @@
 //! The two letters outside ASCII that are the same as an ASCII letter in another case: the Kelvin sign is a `k`, and the
 //! long s is an `s`.
 //!
-//! Devices, and the engines for strings, fold ASCII letters only. Where patterns hold a `k` or an `s`, the host looks for
-//! these two in every chunk, and searches those that hold one again: a text without them is searched at full speed.
+//! Devices, and the engines for strings, fold only ASCII letters. If patterns contain a `k` or an `s`, the host looks
+//! for these two characters in every chunk, and searches chunks that contain one again: a text without them is searched
+//! at full speed.
 
 use memchr::memmem::Finder;
 use std::borrow::Cow;

@@ -16,7 +16,7 @@ pub fn line_schema() -> Schema {
             Field::new(
                 "type",
                 Kind::Text,
-                "`match`, or `context` for a line that stands around one.",
+                "`match`, or `context` for a context line.",
             ),
             Field::new("line_number", Kind::U64, "The number of the line, from 1.").distinct(),
             Field::new(

@@ -1,9 +1,9 @@
 //! Files that are searched as a whole, because a match may span lines.
 //!
-//! As in ripgrep, such a file is in memory when it is searched: its chunks are put together as they land, and the file's
-//! end brings the search, by `grep-searcher` and `grep-printer`, which are ripgrep's own. All files that are open
-//! together have one bound ([`Whole`]). A file that finds no room is read again at its end, one at a time; one that is
-//! larger than the bound, or cannot be read again, is an error.
+//! As in ripgrep, such a file is in memory when it is searched: its chunks are joined as they land, and the search
+//! follows at the file's end, by `grep-searcher` and `grep-printer`, which are ripgrep's own. All open files share one
+//! limit ([`Whole`]). A file that does not fit is read again at its end, one at a time; one that is larger than the
+//! limit, or cannot be read again, is an error.
 
 mod print;
 

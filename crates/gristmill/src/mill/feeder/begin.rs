@@ -102,13 +102,13 @@ fn base(
     };
     let (Handle::File(file), FileKind::Positioned) = (handle, kind) else {
         return Err(io::Error::other(
-            "it is no regular file, of which parts could be read",
+            "only parts of regular files can be read, and it is not one",
         ));
     };
     let decode = &run.config.decode;
     if decode.compressed || decode.text != TextDecoding::Bytes {
         return Err(io::Error::other(
-            "a part of a file is not decoded; read the whole file, or its bytes as they are",
+            "a part of a file cannot be decoded; read the whole file, or its bytes as they are",
         ));
     }
     let from = (run.jobs.part_from(file, part, found, told)?).min(part.begin);

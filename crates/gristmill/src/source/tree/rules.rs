@@ -1,8 +1,8 @@
-//! Which entries of a tree are passed over: globs, ignore files, types and hidden names, with ripgrep's precedence.
+//! Which entries of a tree are skipped: globs, ignore files, types and hidden names, with ripgrep's precedence.
 //!
-//! The globs are those of the crate `ignore`, which ripgrep uses. This module finds and reads the files of rules: a
-//! directory may hold a FIFO, a device or an endless file by such a name, and the user must learn which files cannot be
-//! read.
+//! The globs are those of the crate `ignore`, which ripgrep uses. This module finds and reads the ignore files: a
+//! directory may contain a FIFO, a device or an endless file of that name, and the user must learn which files cannot
+//! be read.
 
 use crate::bounded;
 use crate::source::entry::Item;
@@ -392,7 +392,7 @@ fn read_rules(
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match std::str::from_utf8(line) {
-            Err(_) => notice(Some(number), "a rule that is not UTF-8, passed over"),
+            Err(_) => notice(Some(number), "a rule that is not UTF-8 is ignored"),
             Ok(line) => {
                 if let Err(error) = builder.add_line(None, line) {
                     notice(Some(number), &error.to_string());
@@ -439,7 +439,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Item {
     Item::Error {
         path: Some(path.to_path_buf()),
         reason: format!(
-            "{error}; its rules are not applied: mend or remove it, or honour no ignore files"
+            "{error}; its rules are not applied: fix or remove it, or disable ignore files"
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! A running kernel on a device: the state that its threads share, and how they are asked to end.
 //!
-//! Each launch group has a thread that launches it and waits (`group.rs`). A watchdog fails the kernel when a launch
+//! Each launch group has a thread that launches it and waits (`launch_threads.rs`). A watchdog fails the kernel when a launch
 //! group gives no sign of life (`watchdog.rs`). A thread that waits for a lost device cannot be ended; it is left
 //! behind, and it keeps alive the memory that the device may still write.
 

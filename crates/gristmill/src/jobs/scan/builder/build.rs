@@ -162,13 +162,13 @@ impl ScanJobBuilder {
             if settings.boundary.is_some() || (self.regex && !plain) {
                 return invalid(
                     "regexes, words or whole lines together with every occurrence",
-                    "take a SweepJob for these, or search lines",
+                    "use a SweepJob for these, or search lines",
                 );
             }
             if self.multiline {
                 return invalid(
                     "every occurrence together with matches that span lines",
-                    "leave one of them out: every occurrence may hold newlines",
+                    "use only one of them: occurrences may contain newlines",
                 );
             }
             if self.patterns.iter().any(Vec::is_empty) {
@@ -192,7 +192,7 @@ impl ScanJobBuilder {
         } else if !self.regex && !self.multiline && self.patterns.iter().any(|p| p.contains(&b'\n'))
         {
             return invalid(
-                "a newline in a pattern, which no line can hold",
+                "a newline in a pattern, which no line can contain",
                 "give the lines as patterns of their own, or ask for all occurrences",
             );
         }

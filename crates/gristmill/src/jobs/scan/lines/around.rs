@@ -1,5 +1,4 @@
-//! Lines that are shown because of where they stand: before and after a line that is looked for, or because all lines
-//! are shown.
+//! Lines that are shown because of their position: before and after a match, or because all lines are shown.
 //!
 //! All lines of a file come by in order, those without a match as ranges of a chunk, which are looked into only where
 //! they may have to be shown. What is shown goes through [`LinesFile::show`]: like matching lines elsewhere, it waits in
