@@ -10,7 +10,8 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     data::warm(&file)?;
     let all = ["scan", "--all", "-F", "-j", "2", "-e", "e", text(&file)?];
     let counted = Side::ours(&[&all[..], &["-c"]].concat())?.run(true)?.1;
-    let counted = String::from_utf8_lossy(&counted).trim().to_owned();
+    let counted = String::from_utf8_lossy(&counted);
+    let counted = counted.trim().rsplit(':').next().unwrap_or_default();
     let table = [&all[..], &["--format", "parquet"]].concat();
     let (mut parquet, mut lines) = (
         Side::ours(&table)?,

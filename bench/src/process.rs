@@ -393,7 +393,12 @@ pub fn tiny(setting: &Setting) -> Result<Vec<Row>, String> {
 
 /// Sets of random strings of which hardly any occurs: lines counted, and every occurrence listed.
 pub fn scan_sets(setting: &Setting) -> Result<Vec<Row>, String> {
-    let (large, small) = (big(setting)?, data::words_file(setting, 64 << 20)?);
+    let (bytes, many) = if setting.smoke {
+        (1 << 20, 10_000)
+    } else {
+        (64 << 20, 100_000)
+    };
+    let (large, small) = (big(setting)?, data::words_file(setting, bytes)?);
     for file in [&large, &small] {
         data::warm(file)?;
     }
@@ -402,14 +407,24 @@ pub fn scan_sets(setting: &Setting) -> Result<Vec<Row>, String> {
     let (list, file) = (text(&eight)?, text(&large)?);
     let c = [("LC_ALL".to_owned(), "C".to_owned())];
     has("grep")?;
-    let mut ours = Side::ours(&counting(list, file).0)?;
+    let mut ours = Side::ours(&[
+        "scan",
+        "-c",
+        "--include-zero",
+        "-F",
+        "-j",
+        "2",
+        "-f",
+        list,
+        file,
+    ])?;
     let grep = ["-F", "-c", "-f", list, file];
     let mut grep = Side::new("grep ", "grep".into(), &grep).with(&c);
     same_answers(&ours, &grep)?;
     in_turn(&mut [&mut ours, &mut grep], setting.runs)?;
     rows.push(row("scan-sets, 8", &ours, &grep, sets::goal(8)));
     // Over the large file rg would take minutes with the larger set.
-    for (count, file) in [(5_000, &large), (100_000, &small)] {
+    for (count, file) in [(5_000, &large), (many, &small)] {
         let list = data::patterns(setting, count)?;
         let (list, file) = (text(&list)?, text(file)?);
         let (counted, rg) = counting(list, file);

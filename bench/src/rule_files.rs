@@ -5,7 +5,7 @@
 //! is told.
 
 use crate::process::{in_turn, row, text, Side};
-use crate::rules::Rules;
+use crate::rules::{example, rule_file, Rules};
 use crate::{data, Goal, Row, Setting};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,13 @@ fn searched(setting: &Setting) -> Result<[Searched; 2], String> {
 
 /// The rules, and a file with their regexes, one a line.
 fn regexes(setting: &Setting) -> Result<(Rules, PathBuf), String> {
-    let rules = Rules::read()?;
+    // With gitleaks' rules the peers begin after seconds.
+    let file = if setting.smoke {
+        example()
+    } else {
+        rule_file()
+    };
+    let rules = Rules::read(file)?;
     let list = setting.data.join("regexes");
     std::fs::write(&list, rules.given.join("\n") + "\n").map_err(|error| error.to_string())?;
     Ok((rules, list))

@@ -20,9 +20,13 @@ const PIECE: usize = 1 << 20;
 /// Bytes around a piece that matches may reach into.
 const AROUND: usize = 4096;
 
-/// The rule file of gitleaks, where it is at hand, and else an example of this repository.
+/// An example of a rule file.
+pub fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rules.toml")
+}
+
+/// The rule file of gitleaks, where it is at hand, and else the example.
 pub fn rule_file() -> PathBuf {
-    let example = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rules.toml");
     planted::rule_file().unwrap_or_else(example)
 }
 
@@ -45,8 +49,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn read() -> Result<Self, String> {
-        let path = rule_file();
+    pub fn read(path: PathBuf) -> Result<Self, String> {
         let mut rules = RuleSet::default();
         rules.read(&path).map_err(|error| error.to_string())?;
         let ours = rules.rules().iter().filter_map(|rule| rule.pattern());
@@ -193,7 +196,7 @@ fn one_text(
 
 /// The regexes of a rule file over three kinds of text.
 pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
-    let rules = Rules::read()?;
+    let rules = Rules::read(rule_file())?;
     let bytes: usize = if setting.smoke { 1 << 20 } else { 64 << 20 };
     let file = data::words_file(setting, bytes as u64)?;
     let words = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
