@@ -42,10 +42,7 @@ pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
         if folios == Folios::Written {
             return write_again(path);
         }
-        let mut file = File::open(path)?;
-        // Dirty pages cannot be dropped from the cache.
-        file.sync_all()?;
-        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        let mut file = without_cache(path)?;
         if folios == Folios::Single {
             // This switches off read-ahead, but only for this open file.
             posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM)?;
@@ -70,6 +67,21 @@ pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
         }
         Err(error) => format!("{name} (not checked: {error})"),
     })
+}
+
+/// Opens a file and drops it from the page cache.
+fn without_cache(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // Dirty pages cannot be dropped from the cache.
+    file.sync_all()?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(file)
+}
+
+/// Drops a file from the page cache.
+pub fn drop(path: &Path) -> Result<(), String> {
+    let dropped = without_cache(path).map(|_| ());
+    dropped.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Replaces a file by a copy of itself, and opens the copy once all of it is on the disk, so that nothing is written

@@ -97,6 +97,26 @@ pub fn small_files(setting: &Setting, count: usize) -> Result<PathBuf, String> {
     Ok(root)
 }
 
+/// The files below a directory, in order.
+pub fn files_below(root: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut left = vec![root.to_owned()];
+    let mut files = Vec::new();
+    while let Some(directory) = left.pop() {
+        let entries = std::fs::read_dir(&directory);
+        let entries = entries.map_err(|error| format!("{}: {error}", directory.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// Generates a file with `count` patterns that hardly ever occur in the words.
 pub fn patterns(setting: &Setting, count: usize) -> Result<PathBuf, String> {
     let path = setting.data.join(format!("patterns-{count}"));

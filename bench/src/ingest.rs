@@ -125,9 +125,18 @@ fn ours(path: &Path, direct: bool) -> Result<Rate, String> {
     }
 }
 
-fn fio(path: &Path, direct: bool) -> Result<Rate, String> {
-    let output = on_one_core(Path::new("fio"))
-        .args(["--name=ingest", "--rw=read", "--bs=1m", "--iodepth=8"])
+/// The cost of reading a file by fio, which `command` runs, with reads of so many KiB, so many at a time.
+pub fn fio(
+    mut command: Command,
+    path: &Path,
+    direct: bool,
+    kib: usize,
+    depth: u32,
+) -> Result<Rate, String> {
+    let output = command
+        .args(["--name=ingest", "--rw=read"])
+        .arg(format!("--bs={kib}k"))
+        .arg(format!("--iodepth={depth}"))
         .args([
             "--ioengine=io_uring",
             "--fixedbufs",
@@ -163,10 +172,14 @@ fn compare(setting: &Setting, name: &str, direct: bool) -> Result<Vec<Row>, Stri
     let bytes = if setting.smoke { 64 << 20 } else { 4 << 30 };
     let file = data::words_file(setting, bytes)?;
     data::warm(&file)?;
+    let theirs = || {
+        let command = on_one_core(Path::new("fio"));
+        fio(command, &file, direct, READ_BYTES >> 10, DEPTH)
+    };
     ours(&file, direct)?;
-    fio(&file, direct)?;
+    theirs()?;
     let pairs = (0..setting.runs)
-        .map(|_| Ok((ours(&file, direct)?, fio(&file, direct)?)))
+        .map(|_| Ok((ours(&file, direct)?, theirs()?)))
         .collect::<Result<Vec<_>, String>>()?;
     let rate = |pick: fn(&(Rate, Rate)) -> &Rate| {
         let rates = || pairs.iter().map(pick);

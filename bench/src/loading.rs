@@ -1,12 +1,12 @@
 //! Compiled sets, loaded from a file in the page cache: a million strings, and the rules of a rule file. Beside them stands
 //! how long it takes to read the file alone.
 
+use crate::rules::{name_of, rule_file};
 use crate::sets::{strings, Kind};
 use crate::{median, Goal, Row, Setting};
 use gristmill::jobs::sweep::findings::Findings;
 use gristmill::jobs::sweep::{PatternSet, SweepJob, SweepSet};
 use gristmill::rules::RuleSet;
-use gristmill_testing::planted;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,16 +57,14 @@ fn patterns(kind: Kind, count: usize) -> Result<Vec<u8>, String> {
     Ok(set.save(None))
 }
 
-/// The set of the rules in gitleaks' file, where it is at hand, and else of an example; and how many there are.
-fn rules() -> Result<(usize, Vec<u8>), String> {
-    let example = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rules.toml");
+/// The set of the rules in a file, with what it is in words.
+fn rules(path: &Path) -> Result<(String, Vec<u8>), String> {
     let mut rules = RuleSet::default();
-    let read = rules.read(&planted::rule_file().unwrap_or_else(example));
-    read.map_err(|error| error.to_string())?;
-    let count = rules.rules().len();
+    rules.read(path).map_err(|error| error.to_string())?;
+    let name = format!("{} rules of {}", rules.rules().len(), name_of(path));
     let findings = Arc::new(Findings::new(Arc::new(rules)));
     let set = SweepJob::builder().findings(findings).compile();
-    Ok((count, set.map_err(|error| error.to_string())?.save()))
+    Ok((name, set.map_err(|error| error.to_string())?.save()))
 }
 
 /// Strings of two kinds, and rules.
@@ -77,7 +75,7 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
         let name = format!("{kind}, {count}");
         rows.push(one_set(setting, &name, &patterns(kind, count)?, 50.0)?);
     }
-    let (count, set) = rules()?;
-    rows.push(one_set(setting, &format!("{count} rules"), &set, 10.0)?);
+    let (name, set) = rules(&rule_file())?;
+    rows.push(one_set(setting, &name, &set, 10.0)?);
     Ok(rows)
 }

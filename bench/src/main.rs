@@ -18,6 +18,7 @@ mod cache;
 mod cpu;
 mod data;
 mod device;
+mod digest;
 #[allow(
     unsafe_code,
     reason = "the pump and borrowed buffers are unsafe to use"
@@ -28,10 +29,13 @@ mod loading;
 mod loops;
 mod memory;
 mod objects;
+mod parquet;
 mod process;
 mod ring;
+mod rule_files;
 mod rules;
 mod sets;
+mod several;
 #[allow(unsafe_code, reason = "Vectorscan is a C library")]
 mod vectorscan;
 mod vir0;
@@ -88,7 +92,12 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("scan-dense", "scan -c -e e: a match in every line", process::scan_dense),
     ("scan-print", "scan -e e >/dev/null: every line printed", process::scan_print),
     ("small", "20,000 files of 4 KiB, warm, 2 cores, beside rg", process::small),
-    ("several", "scan --all with 512 patterns, digest and stats of 2 GiB in one mill, beside the three one after the other", process::several),
+    ("several", "scan --all with 512 patterns, digest and stats of 2 GiB in one mill, warm and cold, beside the three one after the other", several::run),
+    ("scan-sets", "scan -c -F -f beside grep (8 strings) and, with --all, too, beside rg (5,000 over 2 GiB of words, 100,000 over 64 MiB)", process::scan_sets),
+    ("digest-large", "digest of a warm 4 GiB file, 2 cores, beside b3sum, xxhsum and sha256sum (the peer's time / ours)", digest::large),
+    ("digest-tree", "digest of 20,000 files of 4 KiB, warm, 2 cores, beside the same tools, which are given the names", digest::tree),
+    ("digest-cold", "digest --direct of a 2 GiB file that is not cached, beside fio with as many reads in flight (ratio of rates)", digest::cold),
+    ("parquet", "scan --all with 10 million matches to Parquet, beside the same to text, and peak memory", parquet::run),
     ("tiny", "one tiny file: ours less rg, in milliseconds", process::tiny),
     ("ring", "publish to DONE, beside a pair of bounded crossbeam channels", ring::run),
     ("ring-opencl", "the same on an OpenCL device, beside a launch for each slot", device::ring_opencl),
@@ -102,6 +111,8 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("sets", "sets of strings, one core, a text in memory, beside Vectorscan and daachorse (the best peer's time / ours)", sets::run),
     ("loading", "compiled sets of a million strings, and of rules, loaded from a cached file, in milliseconds", loading::run),
     ("rules", "the regexes of a rule file, one core, texts in memory, processor time, beside Vectorscan (the peer's time / ours)", rules::run),
+    ("rules-files", "scan --rules over the sources that cargo has unpacked, and over words, 2 cores, beside rg with the same regexes (the peer's time / ours)", rule_files::beside_rg),
+    ("rules-yara", "the same on one core, beside YARA-X with those regexes that it takes", rule_files::beside_yara),
     ("regexes", "scan -c with one regex, 2 GiB of words, beside rg (the peer's time / ours)", process::regexes),
     ("objects", "digest of objects of an S3 store on loopback, beside a plain loop over GETs (the peer's time / ours), and peak memory", objects::run),
     ("memory", "peak memory above the configured buffers, in MiB", memory::run),

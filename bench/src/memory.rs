@@ -71,17 +71,21 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
             vec!["digest", small],
         ),
     ] {
-        let peak = peak(&process::gristmill()?, &args, &[])?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let buffers =
-            (cores * chunks_per_worker(DEFAULT_DEPTH) * chunk) as f64 / f64::from(1 << 20);
-        rows.push(Row {
-            name: name.into(),
-            ours: format!("{peak:.1} MiB, {buffers:.1} MiB of them configured at most"),
-            peer: String::new(),
-            figure: peak - buffers,
-            goal: Goal::AtMost(64.0),
-        });
+        rows.push(above_buffers(name, chunk, &args)?);
     }
     Ok(rows)
+}
+
+/// A row for the peak memory of the tool beyond its buffers, which are chunks of so many bytes.
+pub fn above_buffers(name: &str, chunk: usize, args: &[&str]) -> Result<Row, String> {
+    let peak = peak(&process::gristmill()?, args, &[])?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let buffers = (cores * chunks_per_worker(DEFAULT_DEPTH) * chunk) as f64 / f64::from(1 << 20);
+    Ok(Row {
+        name: name.into(),
+        ours: format!("{peak:.1} MiB, {buffers:.1} MiB of them configured at most"),
+        peer: String::new(),
+        figure: peak - buffers,
+        goal: Goal::AtMost(64.0),
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::cache::{self, Folios};
 use crate::cpu::cpu_seconds;
-use crate::{data, median, Goal, Row, Setting};
+use crate::{data, median, sets, Goal, Row, Setting};
 use gristmill_testing::ripgrep;
 use nix::sys::resource::UsageWho;
 use std::path::{Path, PathBuf};
@@ -35,10 +35,11 @@ pub fn has(program: &str) -> Result<(), String> {
 }
 
 /// The time that a whole process took, in seconds.
+#[derive(Clone, Copy)]
 pub struct Spent {
-    wall: f64,
+    pub wall: f64,
     /// Processor time of user and kernel together.
-    cpu: f64,
+    pub cpu: f64,
 }
 
 /// A program in a comparison, with the times of its runs.
@@ -46,10 +47,12 @@ pub struct Side<'a> {
     /// The name of this side in the table; empty for ours.
     name: &'static str,
     program: PathBuf,
-    args: Vec<&'a str>,
+    pub args: Vec<&'a str>,
     /// Variables of its environment, beside those of this process.
     variables: &'a [(String, String)],
-    runs: Vec<Spent>,
+    /// Whether one run is all, and counts as often as there are turns.
+    once: bool,
+    pub runs: Vec<Spent>,
 }
 
 impl<'a> Side<'a> {
@@ -60,6 +63,7 @@ impl<'a> Side<'a> {
             program,
             args: args.to_vec(),
             variables: &[],
+            once: false,
             runs: Vec::new(),
         }
     }
@@ -70,12 +74,18 @@ impl<'a> Side<'a> {
         self
     }
 
+    /// Lets it run only once, because it takes long.
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
     /// The tool.
     pub fn ours(args: &[&'a str]) -> Result<Self, String> {
         Ok(Self::new("", gristmill()?, args))
     }
 
-    fn rg(args: &[&'a str]) -> Result<Self, String> {
+    pub fn rg(args: &[&'a str]) -> Result<Self, String> {
         Ok(Self::new("rg ", ripgrep::program()?.into(), args))
     }
 
@@ -108,14 +118,15 @@ impl<'a> Side<'a> {
     }
 
     /// The median times, as text for the table.
-    fn times(&self) -> String {
+    pub fn times(&self) -> String {
         let middle =
             |pick: fn(&Spent) -> f64| 1e3 * median(self.runs.iter().map(pick).collect::<Vec<_>>());
         format!(
-            "{}{:.1} ms, {:.1} ms of processor time",
+            "{}{:.1} ms, {:.1} ms of processor time{}",
             self.name,
             middle(|run| run.wall),
-            middle(|run| run.cpu)
+            middle(|run| run.cpu),
+            if self.once { " (one run)" } else { "" }
         )
     }
 
@@ -127,7 +138,7 @@ impl<'a> Side<'a> {
 }
 
 /// Refuses to compare two programs that do not print the same lines, in any order.
-fn same_answers(ours: &Side, peer: &Side) -> Result<(), String> {
+pub fn same_answers(ours: &Side, peer: &Side) -> Result<(), String> {
     let lines = |side: &Side| -> Result<Vec<Vec<u8>>, String> {
         let (_, text) = side.run(true)?;
         let mut lines: Vec<_> = text
@@ -146,8 +157,22 @@ fn same_answers(ours: &Side, peer: &Side) -> Result<(), String> {
 
 /// Runs all sides in turn: once to warm up, and then as often as runs are counted.
 pub fn in_turn(sides: &mut [&mut Side], runs: usize) -> Result<(), String> {
+    in_turn_after(sides, runs, |_| Ok(()))
+}
+
+/// The same, where something is done before each run of a side. It is given the side's number.
+pub fn in_turn_after(
+    sides: &mut [&mut Side],
+    runs: usize,
+    mut before: impl FnMut(usize) -> Result<(), String>,
+) -> Result<(), String> {
     for run in 0..=runs {
-        for side in &mut *sides {
+        for (number, side) in sides.iter_mut().enumerate() {
+            if side.once && run != 1 {
+                side.runs.extend(side.runs.last().copied());
+                continue;
+            }
+            before(number)?;
             let (spent, _) = side.run(false)?;
             if run > 0 {
                 side.runs.push(spent);
@@ -219,7 +244,7 @@ pub fn on_two(setting: &Setting, name: &str, args: &[&str], backend: &str) -> Re
     Ok(row(name, &ours, &cpu, Goal::None))
 }
 
-fn big(setting: &Setting) -> Result<PathBuf, String> {
+pub fn big(setting: &Setting) -> Result<PathBuf, String> {
     data::words_file(setting, if setting.smoke { 8 << 20 } else { 2 << 30 })
 }
 
@@ -366,58 +391,58 @@ pub fn tiny(setting: &Setting) -> Result<Vec<Row>, String> {
     }])
 }
 
-/// Several commands over one read, beside the same commands one after the other: by wall time, and by processor time.
-pub fn several(setting: &Setting) -> Result<Vec<Row>, String> {
-    let (file, list) = (big(setting)?, data::patterns(setting, 512)?);
-    data::warm(&file)?;
-    let (file, list) = (text(&file)?, text(&list)?);
-    let outputs = [
-        "several-scan.txt",
-        "several-digest.txt",
-        "several-stats.txt",
-    ];
-    let outputs = outputs.map(|name| setting.data.join(name));
-    let outputs = [text(&outputs[0])?, text(&outputs[1])?, text(&outputs[2])?];
-    let commands: [&[&str]; 3] = [
-        &["scan", "--all", "-F", "-H", "-f", list],
-        &["digest"],
-        &["stats"],
-    ];
-    let mut line = vec!["mill", "-j", "2", file];
-    for (command, output) in commands.iter().zip(outputs) {
-        line.push("+");
-        line.extend(*command);
-        line.extend(["--output", output]);
+/// Sets of random strings of which hardly any occurs: lines counted, and every occurrence listed.
+pub fn scan_sets(setting: &Setting) -> Result<Vec<Row>, String> {
+    let (bytes, many) = if setting.smoke {
+        (1 << 20, 10_000)
+    } else {
+        (64 << 20, 100_000)
+    };
+    let (large, small) = (big(setting)?, data::words_file(setting, bytes)?);
+    for file in [&large, &small] {
+        data::warm(file)?;
     }
-    let mut mill = Side::ours(&line)?;
-    let mut sides = Vec::new();
-    for (command, output) in commands.iter().zip(outputs) {
-        let side = Side::ours(&[*command, &["-j", "2", file]].concat())?;
-        let (_, rows) = side.run(true)?;
-        mill.run(false)?;
-        let given = std::fs::read(output).map_err(|error| format!("{output}: {error}"))?;
-        if given != rows {
-            return Err(format!("{}: the mill gave another answer", command[0]));
+    let mut rows = Vec::new();
+    let eight = data::patterns(setting, 8)?;
+    let (list, file) = (text(&eight)?, text(&large)?);
+    let c = [("LC_ALL".to_owned(), "C".to_owned())];
+    has("grep")?;
+    let mut ours = Side::ours(&[
+        "scan",
+        "-c",
+        "--include-zero",
+        "-F",
+        "-j",
+        "2",
+        "-f",
+        list,
+        file,
+    ])?;
+    let grep = ["-F", "-c", "-f", list, file];
+    let mut grep = Side::new("grep ", "grep".into(), &grep).with(&c);
+    same_answers(&ours, &grep)?;
+    in_turn(&mut [&mut ours, &mut grep], setting.runs)?;
+    rows.push(row("scan-sets, 8", &ours, &grep, sets::goal(8)));
+    // Over the large file rg would take minutes with the larger set.
+    for (count, file) in [(5_000, &large), (many, &small)] {
+        let list = data::patterns(setting, count)?;
+        let (list, file) = (text(&list)?, text(file)?);
+        let (counted, rg) = counting(list, file);
+        let mut counted = Side::ours(&counted)?;
+        let mut all = Side::ours(&["scan", "--all", "-F", "-j", "2", "-f", list, file])?;
+        let mut rg = Side::rg(&rg)?.once();
+        if setting.smoke {
+            same_answers(&counted, &rg)?;
         }
-        // Its rows go to a file, too.
-        let to = [*command, &["-j", "2", file, "--output", output]].concat();
-        sides.push(Side::ours(&to)?);
+        in_turn(&mut [&mut counted, &mut all, &mut rg], setting.runs)?;
+        let bytes = std::fs::metadata(file)
+            .map_err(|error| error.to_string())?
+            .len()
+            >> 20;
+        for (what, ours) in [("", &counted), (", --all beside -c", &all)] {
+            let name = format!("scan-sets, {count}, {bytes} MiB{what}");
+            rows.push(row(&name, ours, &rg, sets::goal(count)));
+        }
     }
-    let mut all: Vec<&mut Side> = std::iter::once(&mut mill).chain(&mut sides).collect();
-    in_turn(&mut all, setting.runs)?;
-    let mut sum = Side::new("one after the other ", PathBuf::new(), &[]);
-    for run in 0..mill.runs.len() {
-        let of = |pick: fn(&Spent) -> f64| sides.iter().map(|side| pick(&side.runs[run])).sum();
-        sum.runs.push(Spent {
-            wall: of(|spent| spent.wall),
-            cpu: of(|spent| spent.cpu),
-        });
-    }
-    for side in &sides {
-        eprintln!("{}: {}", side.args[0], side.times());
-    }
-    Ok(vec![
-        row("several, wall", &mill, &sum, Goal::AtLeast(1.1)),
-        cpu_row("several", &mill, &sum, Goal::AtMost(1.0)),
-    ])
+    Ok(rows)
 }

@@ -20,19 +20,36 @@ const PIECE: usize = 1 << 20;
 /// Bytes around a piece that matches may reach into.
 const AROUND: usize = 4096;
 
+/// An example of a rule file.
+pub fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rules.toml")
+}
+
+/// The rule file of gitleaks, where it is at hand, and else the example.
+pub fn rule_file() -> PathBuf {
+    planted::rule_file().unwrap_or_else(example)
+}
+
+/// The name of a rule file, for a row: it says which was measured.
+pub fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into()
+}
+
 /// A rule file, and what is needed of it.
-struct Rules {
+pub struct Rules {
+    pub path: PathBuf,
     /// In Rust's syntax.
     ours: Vec<String>,
     /// As the file has them.
-    given: Vec<String>,
+    pub given: Vec<String>,
     keywords: Vec<String>,
 }
 
 impl Rules {
-    fn read() -> Result<Self, String> {
-        let example = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rules.toml");
-        let path = planted::rule_file().unwrap_or_else(example);
+    pub fn read(path: PathBuf) -> Result<Self, String> {
         let mut rules = RuleSet::default();
         rules.read(&path).map_err(|error| error.to_string())?;
         let ours = rules.rules().iter().filter_map(|rule| rule.pattern());
@@ -51,9 +68,15 @@ impl Rules {
         }
         Ok(Self {
             ours: ours.map(str::to_owned).collect(),
+            path,
             given,
             keywords,
         })
+    }
+
+    /// How many regexes there are, and the name of their file.
+    pub fn name(&self) -> String {
+        format!("{} regexes of {}", self.given.len(), name_of(&self.path))
     }
 }
 
@@ -67,23 +90,12 @@ fn timed<T>(run: impl FnOnce() -> Result<T, String>) -> Result<(T, f64), String>
 /// This repository's own source text, as often as is needed for so many bytes.
 fn source(bytes: usize) -> Result<Vec<u8>, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
-    let mut left: Vec<PathBuf> = vec![root];
-    let mut files = Vec::new();
-    while let Some(directory) = left.pop() {
-        let entries = std::fs::read_dir(&directory);
-        let entries = entries.map_err(|error| format!("{}: {error}", directory.display()))?;
-        for entry in entries {
-            let path = entry.map_err(|error| error.to_string())?.path();
-            if path.is_dir() {
-                left.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
+    let files = data::files_below(&root)?;
+    let files = files
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
     let mut text = Vec::with_capacity(bytes);
-    for path in files.iter().cycle() {
+    for path in files.cycle() {
         text.extend(std::fs::read(path).map_err(|error| error.to_string())?);
         if text.len() >= bytes {
             break;
@@ -145,7 +157,7 @@ fn count(set: &RegexSet, text: &[u8]) -> u64 {
 
 fn one_text(
     setting: &Setting,
-    (name, goal): (&str, f64),
+    (rules, name, goal): (&Rules, &str, f64),
     (ours, ours_built): (&RegexSet, f64),
     (peer, peer_built, refused): (&mut Database, f64, usize),
     text: &[u8],
@@ -168,7 +180,7 @@ fn one_text(
     }
     let megabytes = text.len() as f64 / 1e6;
     Ok(Row {
-        name: format!("{} regexes of rules, {megabytes:.0} MB of {name}", ours.len()),
+        name: format!("{}, {megabytes:.0} MB of {name}", rules.name()),
         ours: format!(
             "{:.3} s, {found} matches, built in {ours_built:.3} s",
             median(times)
@@ -184,7 +196,7 @@ fn one_text(
 
 /// The regexes of a rule file over three kinds of text.
 pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
-    let rules = Rules::read()?;
+    let rules = Rules::read(rule_file())?;
     let bytes: usize = if setting.smoke { 1 << 20 } else { 64 << 20 };
     let file = data::words_file(setting, bytes as u64)?;
     let words = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -209,7 +221,7 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
         let peer = (&mut peer, peer_built, refused);
         rows.push(one_text(
             setting,
-            (name, goal),
+            (&rules, name, goal),
             (&ours, ours_built),
             peer,
             &text,

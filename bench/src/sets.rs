@@ -128,7 +128,7 @@ fn peer<'a>(
 const MOST_OF_VECTORSCAN: usize = 100_000;
 
 /// The goal for a set of this size, beside the best peer.
-fn goal(count: usize) -> Goal {
+pub fn goal(count: usize) -> Goal {
     Goal::AtLeast(match count {
         ..64 => 1.0,
         64..50_000 => 1.3,
