@@ -156,10 +156,13 @@ pub(super) fn keep_led(unit: Unit, words: &mut [u64], leads: (&[u64], &[u64]), r
 pub(super) fn not_zero(unit: Unit, words: &[u64], found: &mut Vec<u64>) -> bool {
     found.resize(words.len().div_ceil(64), 0);
     match unit.level() {
+        Level::Portable => words::not_zero(words, found),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
+        Level::Avx2 => unsafe { x86::not_zero_avx2(words, found) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
         Level::Avx512 => unsafe { x86::not_zero_avx512(words, found) },
-        _ => words::not_zero(words, found),
     }
 }
 

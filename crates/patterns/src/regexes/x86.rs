@@ -4,11 +4,12 @@ use super::tables::{ClassTable, Grams, GRAM, TOGETHER};
 use super::words::{keep_led, not_zero, shrink, WORD};
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
-    _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
-    _mm512_and_si512, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_movepi8_mask,
-    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_test_epi64_mask, _mm512_test_epi8_mask,
-    _mm_loadu_si128, _mm_prefetch, _MM_HINT_T1,
+    _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_cmpeq_epi8, _mm256_loadu_si256,
+    _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm512_and_si512,
+    _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_movepi8_mask, _mm512_permutex2var_epi8,
+    _mm512_set1_epi8, _mm512_test_epi64_mask, _mm512_test_epi8_mask, _mm_loadu_si128, _mm_prefetch,
+    _MM_HINT_T1,
 };
 
 /// Text is fetched from memory so many bytes before it is looked at: while a piece of text is worked on, the next one comes.
@@ -33,6 +34,25 @@ pub(super) fn keep_led_avx2(words: &mut [u64], leads: (&[u64], &[u64]), reach: u
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 pub(super) fn keep_led_avx512(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
     keep_led(words, leads, reach);
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn not_zero_avx2(words: &[u64], found: &mut [u64]) -> bool {
+    let (whole, rest) = words.as_chunks::<WORD>();
+    let mut any = 0;
+    for (words, found) in whole.iter().zip(&mut *found) {
+        let mut none = 0;
+        for (number, four) in words.as_chunks::<4>().0.iter().enumerate() {
+            // SAFETY: 32 bytes are there; the load asks for no alignment.
+            let four = unsafe { _mm256_loadu_si256(four.as_ptr().cast()) };
+            let zero = _mm256_cmpeq_epi64(four, _mm256_setzero_si256());
+            let zero = _mm256_movemask_pd(_mm256_castsi256_pd(zero)).cast_unsigned();
+            none |= u64::from(zero) << (4 * number);
+        }
+        *found = !none;
+        any |= *found;
+    }
+    not_zero(rest, found.get_mut(whole.len()..).unwrap_or_default()) || any != 0
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
@@ -83,6 +103,37 @@ fn look_up([a, b, c, d]: [__m512i; 4], bytes: __m512i) -> __m512i {
             _mm512_mask_blend_epi8(others, below, above)
         }
     }
+}
+
+/// Calls a function that knows the number of classes of the table, so that its loops do.
+macro_rules! by_count {
+    ($function:ident, $table:expr, $text:expr, $per_class:expr, $words:expr, $at:expr) => {
+        match $table.count {
+            0 => {}
+            1 => $function::<1>($table, $text, $per_class, $words, $at),
+            2 => $function::<2>($table, $text, $per_class, $words, $at),
+            3 => $function::<3>($table, $text, $per_class, $words, $at),
+            4 => $function::<4>($table, $text, $per_class, $words, $at),
+            5 => $function::<5>($table, $text, $per_class, $words, $at),
+            6 => $function::<6>($table, $text, $per_class, $words, $at),
+            7 => $function::<7>($table, $text, $per_class, $words, $at),
+            _ => $function::<TOGETHER>($table, $text, $per_class, $words, $at),
+        }
+    };
+}
+
+/// The `count` words of each class from word `at` on.
+fn of_classes<const COUNT: usize>(
+    words: &mut [u64],
+    per_class: usize,
+    at: usize,
+    count: usize,
+) -> [&mut [u64]; COUNT] {
+    let mut all = words.chunks_exact_mut(per_class);
+    std::array::from_fn(|_| {
+        let words = all.next().unwrap_or_default();
+        words.get_mut(at..at + count).unwrap_or_default()
+    })
 }
 
 #[target_feature(enable = "avx2")]
@@ -143,33 +194,65 @@ pub(super) fn avx2(
     words: &mut [u64],
     at: usize,
 ) {
+    by_count!(classes_avx2, table, text, per_class, words, at);
+}
+
+#[target_feature(enable = "avx2")]
+fn classes_avx2<const COUNT: usize>(
+    table: &ClassTable,
+    text: &[u8],
+    per_class: usize,
+    words: &mut [u64],
+    at: usize,
+) {
     let nibble = _mm256_set1_epi8(15);
     let bits = _mm256_setr_epi8(
         1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128,
         1, 2, 4, 8, 16, 32, 64, -128,
     );
-    for (class, halves) in table.halves.iter().take(table.count).enumerate() {
-        let (below, above) = (twice(&halves[0]), twice(&halves[1]));
-        let words = &mut words[class * per_class + at..];
-        for (word, block) in words.iter_mut().zip(text.as_chunks::<64>().0) {
-            if class == 0 {
-                _mm_prefetch::<_MM_HINT_T1>(block.as_ptr().wrapping_add(AHEAD).cast());
+    let below: [__m256i; COUNT] = std::array::from_fn(|class| twice(&table.halves[class][0]));
+    let above: [__m256i; COUNT] = std::array::from_fn(|class| twice(&table.halves[class][1]));
+    let blocks = text.as_chunks::<64>().0;
+    let mut of_classes = of_classes::<COUNT>(words, per_class, at, blocks.len());
+    for (number, block) in blocks.iter().enumerate() {
+        _mm_prefetch::<_MM_HINT_T1>(block.as_ptr().wrapping_add(AHEAD).cast());
+        let bytes = block.as_chunks::<32>().0;
+        let bytes = [load(&bytes[0]), load(&bytes[1])];
+        // The bit of a byte's upper half.
+        let wanted = bytes.map(|bytes| {
+            let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
+            _mm256_shuffle_epi8(bits, upper)
+        });
+        let found = |sets: [__m256i; 2]| {
+            let [first, second]: [u32; 2] = std::array::from_fn(|half| {
+                let set = _mm256_and_si256(sets[half], wanted[half]);
+                let has = _mm256_cmpeq_epi8(set, wanted[half]);
+                _mm256_movemask_epi8(has).cast_unsigned()
+            });
+            u64::from(first) | u64::from(second) << 32
+        };
+        // Most text is ASCII alone, whose bytes a shuffle takes by their lower halves as they are.
+        if _mm256_movemask_epi8(_mm256_or_si256(bytes[0], bytes[1])) == 0 {
+            for (words, below) in of_classes.iter_mut().zip(below) {
+                if let Some(word) = words.get_mut(number) {
+                    *word = found(bytes.map(|bytes| _mm256_shuffle_epi8(below, bytes)));
+                }
             }
-            let mut found = [0_u32; 2];
-            for (found, bytes) in found.iter_mut().zip(block.as_chunks::<32>().0) {
-                let bytes = load(bytes);
+            continue;
+        }
+        let tables = below.iter().zip(&above);
+        for (words, (below, above)) in of_classes.iter_mut().zip(tables) {
+            let sets = bytes.map(|bytes| {
                 let lower = _mm256_and_si256(bytes, nibble);
-                let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
-                let set = _mm256_blendv_epi8(
-                    _mm256_shuffle_epi8(below, lower),
-                    _mm256_shuffle_epi8(above, lower),
+                _mm256_blendv_epi8(
+                    _mm256_shuffle_epi8(*below, lower),
+                    _mm256_shuffle_epi8(*above, lower),
                     bytes,
-                );
-                let set = _mm256_and_si256(set, _mm256_shuffle_epi8(bits, upper));
-                let none = _mm256_cmpeq_epi8(set, _mm256_setzero_si256());
-                *found = !_mm256_movemask_epi8(none).cast_unsigned();
+                )
+            });
+            if let Some(word) = words.get_mut(number) {
+                *word = found(sets);
             }
-            *word = u64::from(found[0]) | u64::from(found[1]) << 32;
         }
     }
 }
@@ -182,18 +265,7 @@ pub(super) fn avx512(
     words: &mut [u64],
     at: usize,
 ) {
-    // The number of classes is known to the loop.
-    match table.count {
-        0 => {}
-        1 => classes_avx512::<1>(table, text, per_class, words, at),
-        2 => classes_avx512::<2>(table, text, per_class, words, at),
-        3 => classes_avx512::<3>(table, text, per_class, words, at),
-        4 => classes_avx512::<4>(table, text, per_class, words, at),
-        5 => classes_avx512::<5>(table, text, per_class, words, at),
-        6 => classes_avx512::<6>(table, text, per_class, words, at),
-        7 => classes_avx512::<7>(table, text, per_class, words, at),
-        _ => classes_avx512::<TOGETHER>(table, text, per_class, words, at),
-    }
+    by_count!(classes_avx512, table, text, per_class, words, at);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
@@ -208,11 +280,7 @@ fn classes_avx512<const COUNT: usize>(
     let quarters: [__m512i; 4] = std::array::from_fn(|quarter| load_all(&quarters[quarter]));
     let bits: [__m512i; COUNT] = std::array::from_fn(|class| _mm512_set1_epi8(1 << class));
     let blocks = text.as_chunks::<64>().0;
-    let mut of_classes = words.chunks_exact_mut(per_class);
-    let mut of_classes: [&mut [u64]; COUNT] = std::array::from_fn(|_| {
-        let words = of_classes.next().unwrap_or_default();
-        words.get_mut(at..at + blocks.len()).unwrap_or_default()
-    });
+    let mut of_classes = of_classes::<COUNT>(words, per_class, at, blocks.len());
     for (number, block) in blocks.iter().enumerate() {
         _mm_prefetch::<_MM_HINT_T1>(block.as_ptr().wrapping_add(AHEAD).cast());
         let found = look_up(quarters, load_all(block));
