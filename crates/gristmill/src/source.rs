@@ -25,6 +25,6 @@ pub use gristmill_ingest::object::{is_url, path_of_url, shown_name, Names, Store
 pub(crate) use list::is_early;
 pub use list::{FileList, LiveList};
 pub(crate) use remote::Named;
-pub use share::{plan, Cutting, Share, SharePart, ShareSource};
+pub use share::{plan, Cutting, Share, SharePart, ShareSource, MAX_PARTS};
 pub use stdin::{stdin, Stdin};
 pub use tree::{FileTypes, GlobError, SortKey, Tree, TypeChange, TypeError};

@@ -281,8 +281,8 @@ impl Jobs {
     /// From which byte on a file must be read for a part of it.
     ///
     /// # Errors
-    /// Those of reading it; for a job that takes whole files only, and for a file that was changed since it was cut, one
-    /// that says so.
+    /// Those of reading it; for a job that takes whole files only, for a file that was changed since it was cut, and for a
+    /// part that lies outside of it, one that says so.
     pub fn part_from(
         &self,
         file: &OwnedFd,
@@ -305,6 +305,12 @@ impl Jobs {
             return Err(io::Error::other(format!(
                 "it had {} bytes when it was cut into parts, and has {told} now; plan again",
                 part.size
+            )));
+        }
+        if part.begin > part.end || part.end > part.size {
+            return Err(io::Error::other(format!(
+                "bytes {} to {} are no part of a file of {} bytes; plan again",
+                part.begin, part.end, part.size
             )));
         }
         let through_cache = through_cache(file)?;
