@@ -19,6 +19,7 @@ mod tree;
 pub(crate) use below::ReplacedByLink;
 pub use below::Root;
 pub use entry::{Ended, Entry, FilePart, Item, Origin, Source, STDIN_NAME};
+pub(crate) use facts::{read_at, through_cache, Ending};
 pub use facts::{FileFacts, Found};
 pub use file_id::FileId;
 pub use gristmill_ingest::object::{is_url, path_of_url, shown_name, Names, Stores};
