@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 use gristmill_patterns::{RegexSet, RegexSetBuilder, StreamSearch, StreamState};
+use std::cell::Cell;
 
 /// Patterns with long matches, with matches that wait for longer ones, and with many beginnings of none.
 const PATTERNS: &[&str] = &[
@@ -100,10 +101,16 @@ fn by_pieces(set: &RegexSet, number: usize, text: &[u8], most: u64, rng: &mut Rn
         assert!(there as u64 - search.needed() <= 2 * most + piece as u64 + 6);
         let part = &text[from.min(there)..there];
         let ends = there == text.len();
-        let state = search.read(part, from as u64, ends, |start, end| {
-            assert!(before <= start);
-            found.push((start, end));
-        });
+        let state = search.read(
+            part,
+            from as u64,
+            ends,
+            || true,
+            |start, end| {
+                assert!(before <= start);
+                found.push((start, end));
+            },
+        );
         match state {
             StreamState::Open => assert!(!ends),
             StreamState::Ended => return (found, None),
@@ -168,9 +175,15 @@ fn a_byte_that_moves_a_beginning_to_another_thread_is_not_skipped() {
         for most in [1000, 10, 3] {
             let mut found = Vec::new();
             let mut search = set.stream(0, 0, None, most).unwrap();
-            let state = search.read(text.as_bytes(), 0, true, |start, end| {
-                found.push((start, end));
-            });
+            let state = search.read(
+                text.as_bytes(),
+                0,
+                true,
+                || true,
+                |start, end| {
+                    found.push((start, end));
+                },
+            );
             let expected = expected(&one, text.as_bytes(), most);
             let too_long = match state {
                 StreamState::TooLong { from } => Some(from),
@@ -194,7 +207,7 @@ fn a_text_of_beginnings_takes_no_longer_than_others() {
     for (number, matches) in [(0, 0), (1, 200_000), (2, 200_000)] {
         let mut search = set.stream(number, 0, None, 1 << 19).unwrap();
         let mut found = 0;
-        let state = search.read(&text, 0, true, |_, _| found += 1);
+        let state = search.read(&text, 0, true, || true, |_, _| found += 1);
         assert_eq!((state, found), (StreamState::Ended, matches));
     }
 }
@@ -205,7 +218,7 @@ fn nothing_is_told_of_a_match_that_is_soon_known_to_be_too_long() {
     let mut search = set.stream(0, 0, None, 4096).unwrap();
     let text = b"0123456789".repeat(10_000);
     let told = |_, _| panic!("a match");
-    let state = search.read(&text, 0, false, told);
+    let state = search.read(&text, 0, false, || true, told);
     assert_eq!(state, StreamState::TooLong { from: 0 });
 }
 
@@ -220,14 +233,20 @@ fn a_search_that_reads_a_text_in_hundreds_of_states_ends() {
     let mut search = set.stream(0, 0, None, 1 << 13).unwrap();
     assert!(set.memory_usage() > before);
     let mut found = Vec::new();
-    let state = search.read(&text, 0, false, |start, end| found.push((start, end)));
+    let state = search.read(
+        &text,
+        0,
+        false,
+        || true,
+        |start, end| found.push((start, end)),
+    );
     // The first beginning may still lead to a match.
     assert_eq!(state, StreamState::TooManySteps { from: 0 });
     assert!((1..1000).contains(&found.len()), "{}", found.len());
     assert!((0..).zip(&found).all(|(at, one)| *one == (at, at + 1)));
     // It stays so.
     text.push(b'x');
-    let again = search.read(&text, 0, true, |_, _| panic!("a match"));
+    let again = search.read(&text, 0, true, || true, |_, _| panic!("a match"));
     assert_eq!(again, state);
 }
 
@@ -236,6 +255,41 @@ fn a_text_that_is_read_once_may_be_in_thousands_of_states() {
     let set = RegexSet::new(&["(?:ab){0,1500}c"]).unwrap();
     let text = b"ab".repeat(15_000);
     let mut search = set.stream(0, 0, None, 256).unwrap();
-    let state = search.read(&text, 0, true, |_, _| panic!("a match"));
+    let state = search.read(&text, 0, true, || true, |_, _| panic!("a match"));
     assert_eq!(state, StreamState::Ended);
+}
+
+/// Every byte begins a match that goes on for a million, so that each is read in as many states as there were bytes before it.
+#[test]
+fn a_search_in_very_many_states_takes_no_more_steps_than_it_may() {
+    let regex = "(?s-u)a(?:.{1000}){1100}b";
+    let set = RegexSetBuilder::new().size_limit(1 << 30).build(&[regex]);
+    let set = set.unwrap();
+    let text = b"a".repeat(1 << 16);
+    let mut search = set.stream(0, 0, None, 1 << 20).unwrap();
+    let state = search.read(&text, 0, false, || true, |_, _| panic!("a match"));
+    assert_eq!(state, StreamState::TooManySteps { from: 0 });
+    // It stays so.
+    let text = b"a".repeat(1 << 17);
+    let again = search.read(&text, 0, true, || true, |_, _| panic!("a match"));
+    assert_eq!(again, state);
+}
+
+#[test]
+fn a_search_stops_where_it_is_told_to_and_goes_on_from_there() {
+    let set = RegexSet::new(&["(?:ab){0,1500}c"]).unwrap();
+    let mut text = b"ab".repeat(5_000);
+    text.push(b'c');
+    let mut search = set.stream(0, 0, None, 20_000).unwrap();
+    let (asked, mut stopped, mut found) = (Cell::new(0), 0, Vec::new());
+    loop {
+        // No, each second time.
+        let go_on = || asked.replace(asked.get() + 1) % 2 == 0;
+        match search.read(&text, 0, true, go_on, |start, end| found.push((start, end))) {
+            StreamState::Open => stopped += 1,
+            state => break assert_eq!(state, StreamState::Ended),
+        }
+    }
+    assert!(stopped > 2, "{stopped}");
+    assert_eq!(found, [(7000, 10_001)]);
 }

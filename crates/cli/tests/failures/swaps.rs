@@ -1,13 +1,17 @@
-//! Files that are replaced after a walk has listed them and before they are opened; and files of rules that are not
-//! regular files.
+//! Files that are replaced after a walk has listed them, before they are opened or while they are read; and files of rules that
+//! are not regular files.
 //!
-//! The swap is made when the walk returns the entry, which is before anything opens it, so no test depends on timing.
+//! The swap is made when the walk returns the entry, which is before anything opens it, or when the job is shown the first chunk,
+//! which is before it has seen the rest; so no test depends on timing.
 
 use crate::limits::refuse;
 use crate::world::{count_row, hash, is_root, skipped, text, Failure, Scratch, Tool};
 use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
+use gristmill::jobs::scan::{ScanFile, ScanJob};
+use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
+use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, Mill};
-use gristmill::source::{Entry, Item, Source, Tree};
+use gristmill::source::{Entry, FileFacts, Item, Source, Tree};
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -175,6 +179,90 @@ fn a_listed_file_that_became_something_else_is_refused_by_its_kind() {
         of_other.is_some_and(|(_, why)| why.contains("directory")),
         "{failures:?}"
     );
+}
+
+/// A scan that calls `swap` when it is shown the first chunk.
+struct SwappingScan<F> {
+    job: ScanJob,
+    swap: Mutex<Option<F>>,
+}
+
+impl<F: FnOnce() + Send> Job for SwappingScan<F> {
+    type File = ScanFile;
+
+    fn stream_job(&self) -> Option<StreamJob> {
+        self.job.stream_job()
+    }
+
+    fn opcode(&self) -> u32 {
+        self.job.opcode()
+    }
+
+    fn record_words(&self) -> u32 {
+        self.job.record_words()
+    }
+
+    fn mode(&self, entry: &Entry, offset: u64) -> u32 {
+        self.job.mode(entry, offset)
+    }
+
+    fn open(&self, entry: &Arc<Entry>, facts: &FileFacts) -> ScanFile {
+        self.job.open(entry, facts)
+    }
+
+    fn chunk(&self, file: &mut ScanFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {
+        if let Some(swap) = self.swap.lock().unwrap().take() {
+            swap();
+        }
+        self.job.chunk(file, chunk, rows)
+    }
+
+    fn close(&self, file: ScanFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
+        self.job.close(file, end, rows)
+    }
+}
+
+/// A line, or one before it, that was too long to be kept is read again from the file that was opened.
+#[test]
+fn a_file_that_is_replaced_while_it_is_read_is_not_opened_again() {
+    let long = [vec![b'p'; 17 << 20], b" needle\n".to_vec()].concat();
+    let mut before = [vec![b'p'; 2 << 20], b"\n".to_vec()].concat();
+    before.extend([b'q'; 100_000]);
+    before.extend(b"\nneedle\n");
+    for (bytes, context) in [(long, 0), (before, 2)] {
+        for (kind, direct) in [("link", false), ("fifo", false), ("file", true)] {
+            let scratch = Scratch::new();
+            let file = scratch.write("tree/file", &bytes);
+            let other = scratch.write("outside/file", &vec![b's'; bytes.len()]);
+            let Some(fifo) = scratch.fifo("outside/fifo") else {
+                return;
+            };
+            let named = file.clone();
+            let swap = move || {
+                std::fs::remove_file(&named).unwrap();
+                match kind {
+                    "link" => symlink(other, named).unwrap(),
+                    "fifo" => std::fs::rename(fifo, named).unwrap(),
+                    _ => std::fs::rename(other, named).unwrap(),
+                }
+            };
+            let job = ScanJob::builder().pattern("needle").context(context, 0);
+            let job = Arc::new(SwappingScan {
+                job: job.build().unwrap(),
+                swap: Mutex::new(Some(swap)),
+            });
+            let mill = Mill::builder().workers(1).chunk_bytes(1 << 16);
+            let mill = mill.direct(direct).build().unwrap();
+            let mut rows = Vec::new();
+            let files = Tree::new([scratch.join("tree")]).walk().unwrap();
+            let report = mill
+                .run(files, Arc::clone(&job), &mut rows, &Control::default())
+                .unwrap();
+            let errors = job.job.take_errors();
+            assert!(report.failures == 0 && errors.is_empty(), "{errors:?}");
+            assert!(rows == bytes, "{kind}, {context} lines before");
+        }
+    }
 }
 
 #[test]

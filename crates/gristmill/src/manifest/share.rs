@@ -35,7 +35,7 @@ impl ChunkShare {
             .for_each(|(to, from)| *to = *from);
         match self.seen.insert(key) {
             true => self.different += 1,
-            false => self.repeated_bytes += length,
+            false => self.repeated_bytes = self.repeated_bytes.saturating_add(length),
         }
     }
 
@@ -51,5 +51,22 @@ impl ChunkShare {
             0 => 0.0,
             bytes => self.repeated_bytes as f64 / bytes as f64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_any_size_are_added_up() {
+        let mut share = ChunkShare::default();
+        for _ in 0..3 {
+            share.add(u64::MAX, &[7; 32]);
+        }
+        let counted = (share.chunks, share.different);
+        assert_eq!(counted, (3, 1));
+        assert_eq!((share.bytes, share.repeated_bytes), (u64::MAX, u64::MAX));
+        assert!(share.share() <= 1.0);
     }
 }

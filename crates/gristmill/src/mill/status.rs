@@ -1,6 +1,7 @@
 //! Whether a run goes on: the reasons for it to end, the work that is left, and the workers to wake when that changes.
 
 use super::control::Control;
+use crate::source::Ending;
 use gristmill_ring::Submitter;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::OnceLock;
@@ -21,6 +22,12 @@ pub(super) struct Status {
     wakes: AtomicU64,
     /// Present once the kernel runs.
     workers: OnceLock<Submitter>,
+}
+
+impl Ending for Status {
+    fn is_ending(&self) -> bool {
+        self.stopping()
+    }
 }
 
 impl Status {

@@ -6,13 +6,11 @@ use super::plan::MAX_JOBS;
 use crate::divided::Divided;
 use crate::error::FileErrorKind;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
-use crate::source::{Entry, FileFacts, FilePart, Found};
+use crate::source::{through_cache, Entry, FileFacts, FilePart, Found};
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
-use rustix::fs::{fcntl_getfl, OFlags};
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -281,8 +279,8 @@ impl Jobs {
     /// From which byte on a file must be read for a part of it.
     ///
     /// # Errors
-    /// Those of reading it; for a job that takes whole files only, and for a file that was changed since it was cut, one
-    /// that says so.
+    /// Those of reading it; for a job that takes whole files only, for a file that was changed since it was cut, and for a
+    /// part that lies outside of it, one that says so.
     pub fn part_from(
         &self,
         file: &OwnedFd,
@@ -305,6 +303,12 @@ impl Jobs {
             return Err(io::Error::other(format!(
                 "it had {} bytes when it was cut into parts, and has {told} now; plan again",
                 part.size
+            )));
+        }
+        if part.begin > part.end || part.end > part.size {
+            return Err(io::Error::other(format!(
+                "bytes {} to {} are no part of a file of {} bytes; plan again",
+                part.begin, part.end, part.size
             )));
         }
         let through_cache = through_cache(file)?;
@@ -342,15 +346,6 @@ impl Jobs {
         };
         self.all.iter().filter_map(of_kernel).collect()
     }
-}
-
-/// The same file, opened without O_DIRECT if it has that: reads past the page cache must be aligned.
-fn through_cache(file: &OwnedFd) -> io::Result<Option<OwnedFd>> {
-    if !fcntl_getfl(file)?.contains(OFlags::DIRECT) {
-        return Ok(None);
-    }
-    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    Ok(Some(again.into()))
 }
 
 impl Running {

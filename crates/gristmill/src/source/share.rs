@@ -16,10 +16,15 @@ use std::sync::Arc;
 /// Parts of files begin at multiples of this, so that direct reads may.
 const BLOCK: u64 = 4096;
 
+/// The most parts of a file. Its size is what the file system says, which for a file without data may be any: parts are larger
+/// where there would be more of them.
+pub const MAX_PARTS: u64 = 65_536;
+
 /// How files are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cutting {
-    /// The bytes of a share: small files are put together until they have as many. At least 4,096.
+    /// The bytes of a share: small files are put together until they have as many. At least 4,096. Of a file that would be
+    /// cut into more than [`MAX_PARTS`] parts they are larger.
     pub share_bytes: u64,
     /// The most files of a share.
     pub most_files: usize,
@@ -50,7 +55,8 @@ impl Share {
     /// The bytes of all its files and parts, as they were when it was planned.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(SharePart::bytes).sum()
+        let parts = self.parts.iter().map(SharePart::bytes);
+        parts.fold(0, u64::saturating_add)
     }
 }
 
@@ -213,9 +219,10 @@ impl Planning {
     }
 }
 
-/// Where parts of about the same size begin and end, of no more than `most` bytes and some.
+/// Where parts of about the same size begin and end, of no more than `most` bytes and some, or [`MAX_PARTS`] of them.
 fn cut(size: u64, most: u64) -> impl Iterator<Item = (u64, u64)> {
-    let each = size.div_ceil(size.div_ceil(most)).next_multiple_of(BLOCK);
+    let wanted = size.div_ceil(most).min(MAX_PARTS);
+    let each = size.div_ceil(wanted).next_multiple_of(BLOCK);
     let count = size.div_ceil(each);
     (0..count).map(move |number| (number * each, ((number + 1) * each).min(size)))
 }
@@ -292,6 +299,35 @@ mod tests {
             }
             assert_eq!(at, size);
         }
+    }
+
+    #[test]
+    fn no_size_makes_more_parts_than_are_allowed() {
+        for (size, most) in [
+            (i64::MAX as u64, 256 << 20),
+            (1 << 40, 4096),
+            (7 << 60, 4096),
+        ] {
+            assert!(cut(size, most).take(65_537).count() <= 65_536);
+            let mut at = 0;
+            for (begin, end) in cut(size, most) {
+                assert!(begin == at && begin % BLOCK == 0 && end > at);
+                at = end;
+            }
+            assert_eq!(at, size);
+        }
+        // Those that a file has without the bound stay as they are.
+        assert_eq!(cut(65_536 * 4096, 4096).count(), 65_536);
+    }
+
+    #[test]
+    fn the_bytes_of_a_share_are_told_for_any_sizes() {
+        let huge = SharePart {
+            size: u64::MAX,
+            ..SharePart::failed(PathBuf::from("huge"), String::new())
+        };
+        let parts = vec![huge.clone(), huge];
+        assert_eq!(Share { parts }.bytes(), u64::MAX);
     }
 
     #[test]

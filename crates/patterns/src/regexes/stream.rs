@@ -17,7 +17,8 @@
 //!
 //! An automaton may have so many states that this is too often, as that of `(?s)x(?:(?:.{1000})*END)?` in a text of `x`. So
 //! the steps are counted that are taken over bytes which were seen before, and the search ends where they are more than the
-//! text that was seen allows. What the first reading takes is not counted: the automaton alone bounds it for each byte.
+//! text that was seen allows. The first reading of a byte takes a step for each thread, of which an automaton may have a million:
+//! what it takes beyond some thousands is counted, too.
 
 mod threads;
 
@@ -34,11 +35,17 @@ const PATIENCE: u64 = 2;
 /// with some hundred threads takes.
 const STEPS: u64 = 1024;
 
+/// The steps over a byte that is seen for the first time that are not counted: as many as thousands of threads take.
+const STEPS_OF_NEW: u64 = 16 * STEPS;
+
 /// Those that it may take beside them.
 const FIRST_STEPS: u64 = 1 << 24;
 
 /// The most that it may have left. They take some seconds.
 const MOST_STEPS: u64 = 1 << 32;
+
+/// The steps after which it is asked again whether the search goes on: some milliseconds.
+const ASKED: u64 = 1 << 20;
 
 /// A search for one regex of a [`RegexSet`] through a text of any length, made by [`RegexSet::stream`]. Places are those in
 /// the text.
@@ -63,8 +70,10 @@ pub struct StreamSearch {
     seen: u64,
     /// The steps that were known to be taken.
     steps: u64,
-    /// The steps over what was seen that are left. With none it has ended.
+    /// The steps that it may still take, of those that are counted. With none it has ended.
     left: u64,
+    /// The steps that were taken when it was asked last whether to go on.
+    asked: u64,
 }
 
 /// How far a [`StreamSearch`] has come.
@@ -80,8 +89,8 @@ pub enum StreamState {
         /// Where it begins.
         from: u64,
     },
-    /// The search read bytes again with more steps than it may take for as long a text, and goes no further. All matches that begin before
-    /// this are told, and perhaps some behind it.
+    /// The search took more steps than it may take for as long a text, and goes no further. All matches that begin before this
+    /// are told, and perhaps some behind it.
     TooManySteps {
         /// The first place at which a match may begin that is not told.
         from: u64,
@@ -123,12 +132,16 @@ impl StreamSearch {
             seen: at,
             steps: 0,
             left: FIRST_STEPS,
+            asked: 0,
         }
     }
 
     /// Goes on in a text of which `text`, from `offset` on, is there: at least all from 4 bytes before
     /// [`needed`](Self::needed) on, and more than there was before. The text ends with it if it `ends`. Calls `found` with
     /// start and end of each match, in ascending order.
+    ///
+    /// `go_on` is called every now and then; once it is false, the search stays open where it has come to, though there is more
+    /// of the text, or it ends.
     ///
     /// # Panics
     /// If `text` begins behind what is needed.
@@ -137,6 +150,7 @@ impl StreamSearch {
         text: &[u8],
         offset: u64,
         ends: bool,
+        go_on: impl Fn() -> bool,
         mut found: impl FnMut(u64, u64),
     ) -> StreamState {
         // Look-arounds need the character behind a place.
@@ -154,6 +168,12 @@ impl StreamSearch {
             if !self.may_go_on() {
                 let from = self.watched(0).unwrap_or(u64::MAX).min(self.needed());
                 return StreamState::TooManySteps { from };
+            }
+            if self.steps - self.asked >= ASKED {
+                self.asked = self.steps;
+                if !go_on() {
+                    return StreamState::Open;
+                }
             }
             if self.found.is_none() {
                 let same = self.threads.same(&text[index..until]);
@@ -192,13 +212,11 @@ impl StreamSearch {
         let steps = self.threads.steps();
         let taken = steps - self.steps;
         self.steps = steps;
-        if self.at > self.seen {
-            let more = (self.at - self.seen).saturating_mul(STEPS);
-            self.left = self.left.saturating_add(more).min(MOST_STEPS);
-            self.seen = self.at;
-        } else {
-            self.left = self.left.saturating_sub(taken);
-        }
+        let new = self.at.saturating_sub(self.seen);
+        let more = self.left.saturating_add(new.saturating_mul(STEPS));
+        let counted = taken.saturating_sub(new.saturating_mul(STEPS_OF_NEW));
+        self.left = more.min(MOST_STEPS).saturating_sub(counted);
+        self.seen = self.seen.max(self.at);
         self.left > 0
     }
 

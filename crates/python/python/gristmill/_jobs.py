@@ -215,7 +215,8 @@ def plan(
     """Divides files into shares of about `share_bytes`, for `run_share` in any process that sees the same files.
 
     The rows of all shares together are those of one run. A file with more bytes is cut into parts if each of the jobs has
-    rows that a part of a file has: scans for patterns. All others get whole files, as does everything with `cut=False`.
+    rows that a part of a file has: scans for patterns. There are 65,536 parts of a file at most, which are larger where there
+    would be more. All others get whole files, as does everything with `cut=False`.
     Files are ordered by path unless `sort` says otherwise. What cannot be listed is told when its share is run.
     """
     shares, notices = _gristmill.divided(paths, _named(jobs), share_bytes, most_files, cut, **options)

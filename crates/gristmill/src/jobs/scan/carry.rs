@@ -1,9 +1,8 @@
 //! The line that a chunk leaves unfinished, and its way into the next chunk.
 
 use super::error::ScanErrorKind;
+use crate::source::FileFacts;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most bytes of unfinished lines that are kept, both for one line and for all open files together. Beyond that
@@ -30,23 +29,22 @@ impl Budget {
     }
 }
 
-/// Reads `length` bytes of a file again, from `start` on. A stream has no `path`.
+/// Reads `length` bytes of an open file again, from `start` on. Of a stream there is no `file`.
 ///
 /// # Errors
 /// [`ScanErrorKind`], where they cannot be read again.
 pub(super) fn read_again(
-    path: Option<&Path>,
+    file: Option<&FileFacts>,
     start: u64,
     length: u64,
 ) -> Result<Vec<u8>, ScanErrorKind> {
-    let path = path.ok_or(ScanErrorKind::LineOfStream)?;
+    let file = file.ok_or(ScanErrorKind::LineOfStream)?;
     let memory = || ScanErrorKind::LineLost(io::Error::from(io::ErrorKind::OutOfMemory));
     let length = usize::try_from(length).map_err(|_| memory())?;
     let mut line = Vec::new();
     line.try_reserve_exact(length).map_err(|_| memory())?;
     line.resize(length, 0);
-    std::fs::File::open(path)
-        .and_then(|file| file.read_exact_at(&mut line, start))
+    file.read_exact_at(&mut line, start)
         .map_err(ScanErrorKind::LineLost)?;
     Ok(line)
 }
@@ -162,7 +160,7 @@ impl Carry {
         &mut self,
         rest: &[u8],
         end: u64,
-        path: Option<&Path>,
+        file: Option<&FileFacts>,
         most: u64,
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, ScanErrorKind> {
@@ -177,7 +175,7 @@ impl Carry {
             self.bytes.truncate(kept);
             return Ok(shown);
         }
-        let mut line = read_again(path, self.start, bytes)?;
+        let mut line = read_again(file, self.start, bytes)?;
         // A NUL may end the line in the place of a newline.
         if let Some(last) = line
             .len()
@@ -210,6 +208,8 @@ impl Carry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::sync::Arc;
 
     #[test]
     fn of_a_line_that_is_not_shown_only_the_reach_is_kept() {
@@ -229,9 +229,10 @@ mod tests {
 
     #[test]
     fn a_line_beyond_the_budget_is_read_again() {
-        let path = std::env::temp_dir().join(format!("gristmill-carry-{}", std::process::id()));
+        let mut file = tempfile::tempfile().unwrap();
         let line = b"0123456789".repeat(CARRY_BYTES / 5);
-        std::fs::write(&path, &line).unwrap();
+        file.write_all(&line).unwrap();
+        let file = FileFacts::new(None, Arc::new(file.into()));
         let budget = Budget::default();
         let keep = Keep {
             reach: 3,
@@ -245,16 +246,15 @@ mod tests {
         assert!(!carry.whole);
         assert_eq!(budget.0.load(Ordering::Relaxed), 0);
         let end = line.len() as u64;
-        let same = carry.complete(b"", end, Some(&path), end, |bytes| bytes == line);
+        let same = carry.complete(b"", end, Some(&file), end, |bytes| bytes == line);
         assert!(same.unwrap());
         assert!(matches!(
             carry.complete(b"", end, None, end, |_| ()),
             Err(ScanErrorKind::LineOfStream)
         ));
         assert!(matches!(
-            carry.complete(b"", end, Some(&path), end - 1, |_| ()),
+            carry.complete(b"", end, Some(&file), end - 1, |_| ()),
             Err(ScanErrorKind::LongLine { bytes }) if bytes == end
         ));
-        std::fs::remove_file(&path).unwrap();
     }
 }

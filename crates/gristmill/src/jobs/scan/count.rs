@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::report::Report;
 use super::text::Text;
 use crate::jobs::{FileEnd, LandedChunk};
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use memchr::memchr;
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
@@ -59,10 +59,10 @@ fn whole_line_matches(
     if !carry.is_open() {
         return plan.matcher().is_match(rest);
     }
-    let path = text.path(entry);
+    let file = text.again();
     let start = carry.start();
     carry
-        .complete(rest, end, path, plan.max_line_bytes, |line| {
+        .complete(rest, end, file, plan.max_line_bytes, |line| {
             plan.matcher().is_match(line)
         })
         .unwrap_or_else(|lost| {
@@ -83,10 +83,10 @@ pub(super) struct CountFile {
 }
 
 impl CountFile {
-    pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+    pub fn new(plan: &Plan, entry: &Arc<Entry>, facts: &FileFacts) -> Self {
         Self {
             entry: Arc::clone(entry),
-            text: Text::new(plan, entry),
+            text: Text::new(plan, entry, facts),
             carry: Carry::default(),
             lines: 0,
             dropped: false,
@@ -202,10 +202,10 @@ pub(super) struct AnyFile {
 }
 
 impl AnyFile {
-    pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+    pub fn new(plan: &Plan, entry: &Arc<Entry>, facts: &FileFacts) -> Self {
         Self {
             entry: Arc::clone(entry),
-            text: Text::new(plan, entry),
+            text: Text::new(plan, entry, facts),
             carry: Carry::default(),
             fills: None,
             last_newline: None,

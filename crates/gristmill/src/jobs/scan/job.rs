@@ -197,15 +197,15 @@ impl Job for ScanJob {
         mode
     }
 
-    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> ScanFile {
+    fn open(&self, entry: &Arc<Entry>, facts: &FileFacts) -> ScanFile {
         let plan = &self.plan;
         ScanFile {
             way: match self.engine {
-                Engine::Lines => Following::Lines(Box::new(LinesFile::new(plan, entry))),
-                Engine::Count => Following::Count(Box::new(CountFile::new(plan, entry))),
-                Engine::Any => Following::Any(Box::new(AnyFile::new(plan, entry))),
+                Engine::Lines => Following::Lines(Box::new(LinesFile::new(plan, entry, facts))),
+                Engine::Count => Following::Count(Box::new(CountFile::new(plan, entry, facts))),
+                Engine::Any => Following::Any(Box::new(AnyFile::new(plan, entry, facts))),
                 Engine::All => Following::All(Box::new(AllFile::new(plan, entry))),
-                Engine::Whole => Following::Whole(Box::new(WholeFile::new(plan, entry))),
+                Engine::Whole => Following::Whole(Box::new(WholeFile::new(plan, entry, facts))),
             },
             sequence: entry.sequence,
             rows: Written::default(),

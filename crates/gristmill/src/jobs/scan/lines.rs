@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::printer::FileRows;
 use super::text::Text;
 use crate::jobs::LandedChunk;
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use known::Around;
 use memchr::{memchr, memchr_iter};
 use std::ops::Range;
@@ -79,11 +79,11 @@ pub(super) struct LinesFile {
 }
 
 impl LinesFile {
-    pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+    pub fn new(plan: &Plan, entry: &Arc<Entry>, facts: &FileFacts) -> Self {
         Self {
             entry: Arc::clone(entry),
             out: plan.style.file(entry.path.as_os_str().as_bytes()),
-            text: Text::new(plan, entry),
+            text: Text::new(plan, entry, facts),
             carry: Carry::default(),
             held: HeldLines::default(),
             fills: None,
@@ -325,9 +325,8 @@ impl LinesFile {
         let mut carry = std::mem::take(&mut self.carry);
         let (start, number) = (carry.start(), self.newlines + 1);
         let may_hold_nul = nul || carry.nul();
-        let entry = Arc::clone(&self.entry);
-        let path = self.text.path(&entry);
-        let shown = carry.complete(rest, end, path, plan.max_line_bytes, |bytes| {
+        let file = self.text.again().cloned();
+        let shown = carry.complete(rest, end, file.as_ref(), plan.max_line_bytes, |bytes| {
             if plan.regex.is_some() && !plan.wants(plan.matcher().is_match(bytes)) {
                 return;
             }

@@ -4,7 +4,7 @@ use super::binary::{Binary, BOM};
 use super::facts::{Converted, Facts};
 use super::plan::Plan;
 use crate::jobs::LandedChunk;
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use std::path::Path;
 
 /// Whether a file has a nonzero size. Files of /proc do not, and cannot be mapped.
@@ -13,7 +13,7 @@ fn has_length(path: &Path) -> bool {
 }
 
 /// Where the text of a file begins, and how ripgrep reads it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Text {
     pub binary: Binary,
     /// Where the text begins: after a byte order mark, if there is one.
@@ -24,10 +24,12 @@ pub(super) struct Text {
     marked: bool,
     /// Whether bytes of the file can be read again at their offsets.
     rereadable: bool,
+    /// The open file.
+    facts: FileFacts,
 }
 
 impl Text {
-    pub fn new(plan: &Plan, entry: &Entry) -> Self {
+    pub fn new(plan: &Plan, entry: &Entry, facts: &FileFacts) -> Self {
         let mapped = plan.maps(entry) && has_length(&entry.path);
         let binary = match (plan.text, entry.explicit || plan.binary) {
             (true, _) => Binary::Text,
@@ -41,6 +43,7 @@ impl Text {
             mapped,
             marked: !plan.keep_mark,
             rereadable: matches!(entry.origin, Origin::File | Origin::Special),
+            facts: facts.clone(),
         }
     }
 
@@ -60,9 +63,9 @@ impl Text {
         }
     }
 
-    /// The path from which lines can be read again, if they can.
-    pub fn path<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
-        self.rereadable.then_some(entry.path.as_path())
+    /// The open file from which lines can be read again, if they can.
+    pub fn again(&self) -> Option<&FileFacts> {
+        self.rereadable.then_some(&self.facts)
     }
 
     /// The first byte of the chunk at `offset` that is text.

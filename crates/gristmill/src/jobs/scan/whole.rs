@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::room::Whole;
 use super::text::Text;
 use crate::jobs::{FileEnd, LandedChunk};
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_ring::lock;
 use std::sync::Arc;
 
@@ -29,10 +29,10 @@ pub(super) struct WholeFile {
 }
 
 impl WholeFile {
-    pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+    pub fn new(plan: &Plan, entry: &Arc<Entry>, facts: &FileFacts) -> Self {
         Self {
             entry: Arc::clone(entry),
-            text: Text::new(plan, entry),
+            text: Text::new(plan, entry, facts),
             bytes: Vec::new(),
             taken: 0,
             crowded: false,
@@ -93,10 +93,10 @@ impl WholeFile {
         if bytes > whole.most {
             return Err(ScanErrorKind::FileTooLarge { bytes });
         }
-        let path = self.text.path(&self.entry);
-        let path = path.ok_or(ScanErrorKind::StreamTooLarge { most: whole.most })?;
+        let file = self.text.again();
+        let file = file.ok_or(ScanErrorKind::StreamTooLarge { most: whole.most })?;
         let origin = self.text.origin;
-        read_again(Some(path), origin, bytes.saturating_sub(origin)).map_err(|kind| match kind {
+        read_again(Some(file), origin, bytes.saturating_sub(origin)).map_err(|kind| match kind {
             ScanErrorKind::LineLost(error) => ScanErrorKind::FileLost(error),
             other => other,
         })

@@ -1,8 +1,8 @@
 //! Where a search must begin that finds in a part of a file what a search of the whole file finds there.
 
 use crate::jobs::MAX_HALO;
+use crate::source::read_at;
 use gristmill_patterns::{RegexSet, RegexSetCache};
-use rustix::io::pread;
 use std::io;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -63,15 +63,7 @@ pub(super) fn before(
 fn read(file: &OwnedFd, begin: u64, end: u64) -> io::Result<Vec<u8>> {
     let length = usize::try_from(end - begin).unwrap_or(usize::MAX);
     let mut bytes = vec![0; length];
-    let mut there = 0;
-    while there < length {
-        match pread(file, &mut bytes[there..], begin + there as u64) {
-            Ok(0) => break,
-            Ok(count) => there += count,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let there = read_at(file, &mut bytes, begin)?;
     bytes.truncate(there);
     Ok(bytes)
 }

@@ -3,7 +3,7 @@
 //! A search of a chunk begins with its first byte. A search of the whole file comes from the bytes before: if a match of
 //! those reaches into the chunk, the search goes on behind it, and where that lies within one of the worker's matches,
 //! other matches may follow. It finds the same as the worker from the first place on at which both stand between two
-//! matches.
+//! matches, and at which both or neither had a match end.
 //!
 //! Where more bytes than the longest match may have do not decide what begins at a place, a regex is searched for byte by
 //! byte, without the workers ([`StreamSearch`]), until all is decided again.
@@ -296,7 +296,12 @@ impl Chain {
         Ok(())
     }
 
-    /// Takes the worker's matches from here on, if this place does not lie within one of them.
+    /// Takes the worker's matches from here on, if both searches stand between two matches at this place.
+    ///
+    /// They don't where the place lies within one of the worker's matches, and neither do they where one ends that the search
+    /// of the file does not have: an empty match directly behind another is none, so that the worker tells none here, and the
+    /// file may have one. The search of the file then takes it, or another that begins later, or learns that there is none
+    /// up to a later place; each time, this place is a later one or one where a match of the file ends, too.
     fn joins(
         &mut self,
         chunk: &Range<u64>,
@@ -308,7 +313,10 @@ impl Chain {
         let within = first
             .checked_sub(1)
             .and_then(|last| told.matches.get(last))
-            .is_some_and(|last| last.1 > self.at);
+            .is_some_and(|last| {
+                let ends_here = last.1 == self.at && last.0 < last.1;
+                last.1 > self.at || (ends_here && self.before != Some(self.at))
+            });
         if within {
             return Ok(false);
         }

@@ -11,7 +11,7 @@ use super::plan::{Plan, SweepReport};
 use super::rows::Occurrence;
 use crate::jobs::scan::ScanTotals;
 use crate::jobs::{FileEnd, LandedChunk};
-use crate::source::{Entry, FilePart};
+use crate::source::{Entry, FileFacts, FilePart};
 use gristmill_patterns::{RegexSetCache, StreamSearch, StreamState};
 use gristmill_protocol::opcode::RESULT_VALUE;
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +24,7 @@ pub(super) const LOOK: u64 = gristmill_patterns::LOOK as u64;
 /// A file while it is read.
 pub(super) struct FileSweep {
     entry: Arc<Entry>,
+    facts: FileFacts,
     /// Where its rows begin.
     part: FilePart,
     chains: Chains,
@@ -41,9 +42,10 @@ pub(super) struct FileSweep {
 }
 
 impl FileSweep {
-    pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+    pub fn new(plan: &Plan, entry: &Arc<Entry>, facts: &FileFacts) -> Self {
         Self {
             entry: Arc::clone(entry),
+            facts: facts.clone(),
             part: entry.part.unwrap_or_default(),
             chains: Chains::new(0, plan.max_match),
             kept: Kept::default(),
@@ -128,6 +130,7 @@ impl FileSweep {
             let mut searching = Search {
                 plan,
                 cache,
+                facts: &self.facts,
                 text: &mut text,
                 order: &mut self.order,
             };
@@ -250,6 +253,7 @@ impl FileSweep {
             let mut searching = Search {
                 plan,
                 cache,
+                facts: &self.facts,
                 text: &mut text,
                 order: &mut self.order,
             };
@@ -315,6 +319,7 @@ impl Text<'_> {
 struct Search<'a, 'b> {
     plan: &'a Plan,
     cache: &'a mut RegexSetCache,
+    facts: &'a FileFacts,
     text: &'a mut Text<'b>,
     order: &'a mut Order,
 }
@@ -367,7 +372,9 @@ impl Searching for Search<'_, '_> {
     fn read(&mut self, index: u32, stream: &mut StreamSearch, ends: bool) -> StreamState {
         let kept = self.text.whole();
         let pattern = self.plan.regex(index);
-        stream.read(kept.bytes(), kept.start(), ends, |start, end| {
+        // What is not read then is of a run that has ended early, and says so.
+        let go_on = || !self.facts.is_ending();
+        stream.read(kept.bytes(), kept.start(), ends, go_on, |start, end| {
             self.order.add(Match {
                 pattern,
                 start,

@@ -174,8 +174,8 @@ impl Job for SweepJob {
         Ok(from.min(begin.saturating_sub(around)).saturating_sub(LOOK))
     }
 
-    fn open(&self, entry: &Arc<Entry>, _: &FileFacts) -> SweepFile {
-        SweepFile(FileSweep::new(&self.plan, entry))
+    fn open(&self, entry: &Arc<Entry>, facts: &FileFacts) -> SweepFile {
+        SweepFile(FileSweep::new(&self.plan, entry, facts))
     }
 
     fn chunk(&self, file: &mut SweepFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {

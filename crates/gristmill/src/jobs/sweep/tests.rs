@@ -44,6 +44,10 @@ const REGEXES: &[&str] = &[
     r"(?-u)\xff+",
     "(?i)KEY",
     "a(?:aaab)?",
+    "ab|bk|",
+    "abc|bca|",
+    "key|ey-k|",
+    "(?s)aa|aX.|",
 ];
 
 /// A text in which the patterns occur, and long runs of few bytes.
@@ -220,6 +224,28 @@ fn random_patterns_are_found_as_each_alone_however_files_are_cut() {
             assert_eq!(done.found(), !expected.is_empty(), "{given:?} {chunk}");
             assert_eq!(paths.is_empty(), expected.is_empty());
         }
+    }
+}
+
+#[test]
+fn an_empty_match_is_found_where_only_a_match_of_the_chunk_alone_ends() {
+    // The chunk from 4,096 on begins within the match of the file, and finds one of its own, which ends behind it.
+    let (pattern, matched, own) = ("abc|bcd|", b"abcd", 4099);
+    let mut bytes = vec![b'z'; 4095];
+    bytes.extend(matched);
+    bytes.resize(4300, b'z');
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, &bytes).unwrap();
+    let given = [Given::Regex(pattern)];
+    let rows: String = expected(&given, &bytes, None, false)
+        .iter()
+        .map(|(start, length, name)| format!("{start}:{length}:{name}\n"))
+        .collect();
+    assert!(rows.contains(&format!("\n{own}:0:0\n")));
+    for chunk in [4096, 8192] {
+        let job = with(SweepJob::builder(), &given).build().unwrap();
+        assert_eq!(run(job, chunk, &file).0, rows, "chunks of {chunk}");
     }
 }
 

@@ -7,6 +7,7 @@ use crate::mill::kind::FileKind;
 use crate::mill::opener::{is_passed_over, Attempt, Opened};
 use crate::mill::piece::{Handle, OpenFile};
 use crate::mill::run::Run;
+use crate::mill::status::Status;
 use crate::source::{Entry, FileFacts, Found, Origin};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -64,7 +65,8 @@ pub(super) fn begin(run: &Run, attempt: Attempt) -> Option<Arc<OpenFile>> {
         facts: match &handle {
             Handle::File(file) => FileFacts::new(found, Arc::clone(file)),
             Handle::Object(_) => FileFacts::default(),
-        },
+        }
+        .of_run(Arc::<Status>::clone(&run.status)),
         handle,
         raw: kind,
         fetched: OnceLock::new(),

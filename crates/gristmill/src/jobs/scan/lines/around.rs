@@ -19,7 +19,6 @@ use crate::jobs::scan::held_lines::Kind;
 use crate::jobs::scan::plan::Plan;
 use memchr::memchr;
 use std::ops::Range;
-use std::path::PathBuf;
 
 /// A line of the file. Without bytes, it was too long to keep.
 #[derive(Clone, Copy)]
@@ -187,9 +186,9 @@ impl LinesFile {
             bytes: None,
             cause: carry.start(),
         };
-        let path = self.path_to_read();
+        let file = self.text.again().cloned();
         let most = plan.max_line_bytes;
-        let shown = carry.complete(rest, end, path.as_deref(), most, |bytes| {
+        let shown = carry.complete(rest, end, file.as_ref(), most, |bytes| {
             let matched = match plan.regex {
                 Some(_) => plan.matcher().is_match(bytes),
                 None => matched,
@@ -209,11 +208,6 @@ impl LinesFile {
             }
         }
         self.carry = carry;
-    }
-
-    /// The path from which lines can be read again.
-    fn path_to_read(&self) -> Option<PathBuf> {
-        self.text.path(&self.entry).map(PathBuf::from)
     }
 
     /// A line that does not lie wholly in a chunk, or is the first of one.

@@ -157,6 +157,18 @@ fn a_part_of_a_file_that_has_changed_or_of_a_job_of_whole_files_fails() {
         "{failed:?}"
     );
 
+    // A share may come from anywhere.
+    let most = usize::MAX;
+    for (begin, end) in [(6000, 5000), (5000, 10_001), (10_001, 10_001), (most, most)] {
+        let given = [Given::Regex("a")];
+        let outside = part(&found, begin, end);
+        let (none, failed) = rows(job(&given, None, None), 4096, outside);
+        assert!(
+            none.is_empty() && failed[0].contains("no part of a file of 10000 bytes"),
+            "{failed:?}"
+        );
+    }
+
     let mill = Mill::builder().workers(1).build().unwrap();
     let mut rows = Vec::new();
     let parts = vec![part(&found, 0, 5000)];

@@ -9,9 +9,9 @@ use crate::jobs::scan::held_lines::Kind;
 use crate::jobs::scan::lines::known::Around;
 use crate::jobs::scan::lines::LinesFile;
 use crate::jobs::scan::plan::Plan;
+use crate::source::FileFacts;
 use memchr::{memchr_iter, memrchr};
 use std::ops::Range;
-use std::path::Path;
 
 impl LinesFile {
     /// Shows the lines before one that was found.
@@ -35,7 +35,7 @@ impl LinesFile {
         let all = around.shown_from(view);
         if lines < wanted && all {
             let upto = around.upto;
-            let path = self.path_to_read();
+            let file = self.text.again().cloned();
             let kept = std::mem::take(&mut around.kept);
             if kept.is_short(wanted - lines) && !self.done {
                 let kind = ScanErrorKind::ContextForgotten {
@@ -51,7 +51,7 @@ impl LinesFile {
                 let bytes = match line.bytes() {
                     Some(bytes) => Ok(bytes),
                     None if plan.report.is_summary() => Ok(&b""[..]),
-                    None => match read_context(plan, path.as_deref(), line.start, line.end) {
+                    None => match read_context(plan, file.as_ref(), line.start, line.end) {
                         Ok(read) => {
                             again = self.as_read(read);
                             Ok(again.as_slice())
@@ -158,7 +158,7 @@ fn lines_before(
 /// Reads a line again that is shown because of where it stands.
 fn read_context(
     plan: &Plan,
-    path: Option<&Path>,
+    file: Option<&FileFacts>,
     start: u64,
     end: u64,
 ) -> Result<Vec<u8>, ScanErrorKind> {
@@ -166,5 +166,5 @@ fn read_context(
     if bytes > plan.max_line_bytes {
         return Err(ScanErrorKind::LongContext { bytes });
     }
-    read_again(path, start, bytes).map_err(ScanErrorKind::of_context)
+    read_again(file, start, bytes).map_err(ScanErrorKind::of_context)
 }
