@@ -1,8 +1,9 @@
 //! Which bytes of a text belong to which classes: a bit for each byte and class.
 //!
 //! Classes are looked up together, eight at a time: a table gives for each byte a bit for each class. With AVX-512 64
-//! bytes are looked up by two instructions; with AVX2 a class is two tables of 16 bytes, asked by halves of the bytes;
-//! elsewhere bytes are looked up one by one.
+//! bytes are looked up by two instructions; with AVX2 a class is two tables of 16 bytes, asked by halves of the bytes, and
+//! one where these are ASCII, so that each class takes some time, and those that are rarely needed have a turn of their
+//! own; elsewhere bytes are looked up one by one.
 
 use super::bytes::ByteSet;
 use super::tables::{ClassTable, Grams, GRAM, TOGETHER};
@@ -30,14 +31,19 @@ struct Table {
 }
 
 impl Classes {
-    /// Prepares classes, each with its turn, in the order of these. Where all are looked up at once, or nearly, there is one
-    /// turn alone.
-    pub fn new(sets: &[(ByteSet, usize)], unit: Unit) -> Self {
-        let apart = match unit.level() {
+    /// Whether each class takes longer, so that it is better to look some up only where they are needed.
+    pub fn in_turns(unit: Unit) -> bool {
+        match unit.level() {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => true,
             _ => false,
-        };
+        }
+    }
+
+    /// Prepares classes, each with its turn, in the order of these. Where all are looked up at once, or nearly, there is one
+    /// turn alone.
+    pub fn new(sets: &[(ByteSet, usize)], unit: Unit) -> Self {
+        let apart = Self::in_turns(unit);
         let turn = |(_, turn): &(ByteSet, usize)| if apart { *turn } else { 0 };
         let mut tables: Vec<Table> = Vec::new();
         let mut first = 0;

@@ -60,6 +60,8 @@ pub(super) struct Gates {
     classes: Classes,
     /// For each class those that lie within it, itself too: they have no run of a length that it has none of.
     within: Vec<Vec<usize>>,
+    /// The class of all bytes that lie before runs, if it is looked up to know whether one does.
+    leads: Option<usize>,
     /// Those of one class behind each other, the shortest runs first; the classes with most bytes first.
     gates: Vec<Gate>,
     /// The group of each.
@@ -95,7 +97,7 @@ pub(super) type Place = (usize, usize, usize);
 impl Gates {
     /// Prepares groups of rules, each with its literals. `None` if there are none.
     pub fn new(gated: &[Gated<'_>], groups: Vec<Gathered>, unit: Unit) -> Option<Self> {
-        let sets = sets(&groups);
+        let (sets, leads) = sets(&groups, unit);
         let class = |set: ByteSet| sets.iter().position(|(one, _)| *one == set).unwrap_or(0);
         let (mut gates, mut kept) = (Vec::new(), Vec::new());
         for Gathered { group, literals } in groups {
@@ -145,6 +147,7 @@ impl Gates {
         (!gates.is_empty()).then(|| Self {
             classes: Classes::new(&sets, unit),
             within: within.collect(),
+            leads,
             gates,
             groups: kept,
             before,
@@ -225,6 +228,12 @@ impl Gates {
             }
             let marks = match (&gate.lead, gate.mark.lead) {
                 (Some((leads, between)), Some(lead)) => {
+                    if let Some(all) = self.leads {
+                        scratch.look_up(&self.classes, all, text, base, per_class);
+                        if !any(of_class(&scratch.words, all, per_class)) {
+                            continue;
+                        }
+                    }
                     for class in [*leads, *between] {
                         scratch.look_up(&self.classes, class, text, base, per_class);
                     }
@@ -272,8 +281,9 @@ impl Gates {
     }
 }
 
-/// The classes of groups, each with its turn: those first without whose runs it is not known that there are none of others.
-fn sets(groups: &[Gathered]) -> Vec<(ByteSet, usize)> {
+/// The classes of groups, each with its turn: those first without whose runs it is not known that there are none of others,
+/// and where there are turns that of all bytes that lie before runs, of which the number is told, too.
+fn sets(groups: &[Gathered], unit: Unit) -> (Vec<(ByteSet, usize)>, Option<usize>) {
     let marks = || groups.iter().map(|gathered| &gathered.group.mark);
     let of_runs = marks().map(|mark| {
         let class = mark.class.bytes();
@@ -285,20 +295,27 @@ fn sets(groups: &[Gathered]) -> Vec<(ByteSet, usize)> {
         let long = of_class.clone().all(|other| other.run >= HALFWAY);
         (class, usize::from(within && long))
     });
-    let leads = marks().filter_map(|mark| mark.lead);
+    let leads = || marks().filter_map(|mark| mark.lead);
+    let all_leads = leads().map(|lead| lead.bytes);
+    let all_leads = all_leads.reduce(|one, other| one.union(&other));
+    let all_leads = all_leads.filter(|_| Classes::in_turns(unit));
     // Where nothing lies between, no class is asked.
-    let of_leads = leads.flat_map(|lead| {
+    let of_leads = leads().flat_map(|lead| {
         let between = (lead.reach > 1).then_some(lead.between);
         [Some(lead.bytes), between].into_iter().flatten()
     });
     let mut sets: Vec<(ByteSet, usize)> = Vec::new();
-    for (set, turn) in of_runs.chain(of_leads.map(|set| (set, 2))) {
+    let of_leads = of_leads.map(|set| (set, 2));
+    let all = all_leads.map(|set| (set, 0)).into_iter();
+    for (set, turn) in all.chain(of_runs).chain(of_leads) {
         if !sets.iter().any(|(known, _)| *known == set) {
             sets.push((set, turn));
         }
     }
     sets.sort_by_key(|(_, turn)| *turn);
-    sets
+    let number = |all| sets.iter().position(|(set, _)| *set == all);
+    let number = all_leads.and_then(number);
+    (sets, number)
 }
 
 /// The words of a class.
