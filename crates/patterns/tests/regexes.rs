@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 use gristmill_patterns::{Hit, Part, RegexSet, RegexSetBuilder};
+use std::ops::Range;
 use std::path::Path;
 
 /// Every match of each pattern in a text, by the set.
@@ -67,6 +68,17 @@ fn check_part(rng: &mut Rng, set: &RegexSet, regexes: &[regex::bytes::Regex], te
     let starts = starts..rng.usize(starts..=text.len());
     let begin = starts.start - rng.usize(4..40).min(starts.start);
     let end = text.len().min(starts.end + rng.usize(..60));
+    check_part_of(set, regexes, text, starts, begin..end);
+}
+
+/// The same for the matches that begin at `starts` in the part `begin..end`; what is open, of each pattern.
+fn check_part_of(
+    set: &RegexSet,
+    regexes: &[regex::bytes::Regex],
+    text: &[u8],
+    starts: Range<usize>,
+    Range { start: begin, end }: Range<usize>,
+) -> Vec<Option<usize>> {
     let ends = end == text.len();
     let part = Part {
         text: &text[begin..end],
@@ -114,6 +126,40 @@ fn check_part(rng: &mut Rng, set: &RegexSet, regexes: &[regex::bytes::Regex], te
             found[number],
         );
     }
+    open
+}
+
+/// Private keys, with lines between that begin as they do.
+#[test]
+fn long_matches_that_end_are_told_though_others_may_go_on() {
+    let patterns = [r"(?s)-----BEGIN [A-Z]{3,9}-----.{8,}?END-----", "secret"];
+    let set = RegexSet::new(&patterns).unwrap();
+    let regexes = patterns.map(|pattern| regex::bytes::Regex::new(pattern).unwrap());
+    let mut rng = Rng::with_seed(gristmill_testing::seed("GRISTMILL_LONG_SEED"));
+    for _ in 0..60 {
+        let mut text = Vec::new();
+        while text.len() < 60_000 {
+            match rng.usize(..12) {
+                0 => text.extend_from_slice(b"-----BEGIN KEY-----"),
+                1 => text.extend_from_slice(b"-----END-----"),
+                2 => text.extend_from_slice(b"secret"),
+                _ => text.extend((0..rng.usize(..2000)).map(|_| rng.alphanumeric() as u8)),
+            }
+        }
+        let begin = rng.usize(..8000);
+        let tail = rng.usize(2048..6000);
+        let starts = begin + rng.usize(..40)..50_000 - rng.usize(..8000);
+        let part = begin..starts.end + tail;
+        check_part_of(&set, &regexes, &text, starts, part);
+    }
+    let mut text = b"-----BEGIN KEY-----0123456789-----END-----\n".repeat(3);
+    text.resize(60_000, b' ');
+    let open = check_part_of(&set, &regexes, &text, 0..50_000, 0..54_096);
+    assert_eq!(open, [None, None]);
+    text.extend_from_slice(b"-----BEGIN KEY-----");
+    text.resize(120_000, b' ');
+    let open = check_part_of(&set, &regexes, &text, 0..100_000, 0..104_096);
+    assert_eq!(open, [Some(60_000), None]);
 }
 
 fn pick<'a>(rng: &mut Rng, of: &[&'a str]) -> &'a str {

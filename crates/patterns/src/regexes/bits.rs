@@ -1,8 +1,9 @@
 //! Which bytes of a text belong to which classes: a bit for each byte and class.
 //!
 //! Classes are looked up together, eight at a time: a table gives for each byte a bit for each class. With AVX-512 64
-//! bytes are looked up by two instructions; with AVX2 a class is two tables of 16 bytes, asked by halves of the bytes;
-//! elsewhere bytes are looked up one by one.
+//! bytes are looked up by two instructions; with AVX2 a class is two tables of 16 bytes, asked by halves of the bytes, and
+//! one where these are ASCII, so that each class takes some time, and those that are rarely needed have a turn of their
+//! own; elsewhere bytes are looked up one by one.
 
 use super::bytes::ByteSet;
 use super::tables::{ClassTable, Grams, GRAM, TOGETHER};
@@ -11,26 +12,67 @@ use super::words;
 use super::x86;
 use crate::unit::{Level, Unit};
 
-/// Classes, prepared for being looked up.
+/// Classes, prepared for being looked up, in one turn or in several: those that are rarely needed come later.
 #[derive(Debug, Clone)]
 pub(super) struct Classes {
-    tables: Vec<ClassTable>,
-    len: usize,
+    tables: Vec<Table>,
+    /// The turn of each class.
+    turns: Vec<usize>,
     unit: Unit,
 }
 
+/// Classes that are looked up together.
+#[derive(Debug, Clone)]
+struct Table {
+    turn: usize,
+    /// The number of the first.
+    first: usize,
+    classes: ClassTable,
+}
+
 impl Classes {
-    pub fn new(sets: &[ByteSet], unit: Unit) -> Self {
+    /// Whether each class takes longer, so that it is better to look some up only where they are needed.
+    pub fn in_turns(unit: Unit) -> bool {
+        match unit.level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => true,
+            _ => false,
+        }
+    }
+
+    /// Prepares classes, each with its turn, in the order of these. Where all are looked up at once, or nearly, there is one
+    /// turn alone.
+    pub fn new(sets: &[(ByteSet, usize)], unit: Unit) -> Self {
+        let apart = Self::in_turns(unit);
+        let turn = |(_, turn): &(ByteSet, usize)| if apart { *turn } else { 0 };
+        let mut tables: Vec<Table> = Vec::new();
+        let mut first = 0;
+        for of_turn in sets.chunk_by(|one, other| turn(one) == turn(other)) {
+            for together in of_turn.chunks(TOGETHER) {
+                let sets: Vec<ByteSet> = together.iter().map(|(set, _)| *set).collect();
+                tables.push(Table {
+                    turn: turn(&together[0]),
+                    first,
+                    classes: ClassTable::new(&sets),
+                });
+                first += together.len();
+            }
+        }
         Self {
-            tables: sets.chunks(TOGETHER).map(ClassTable::new).collect(),
-            len: sets.len(),
+            tables,
+            turns: sets.iter().map(turn).collect(),
             unit,
         }
     }
 
     /// The number of classes.
     pub fn len(&self) -> usize {
-        self.len
+        self.turns.len()
+    }
+
+    /// The turn in which a class is looked up.
+    pub fn turn(&self, class: usize) -> usize {
+        self.turns.get(class).copied().unwrap_or(0)
     }
 
     /// The vector unit that they use.
@@ -40,20 +82,21 @@ impl Classes {
 
     /// Bytes of memory that they take.
     pub fn memory(&self) -> usize {
-        self.tables.len() * (256 + size_of::<ClassTable>())
+        self.tables.len() * (256 + size_of::<Table>()) + size_of_val(&self.turns[..])
     }
 
-    /// Fills `words` with `per_class` words for each class, one class behind the other. Of the second word of a class, and
+    /// Fills `words`, of which there are `per_class` for each class, one class behind the other, for the classes of a turn. Of the second word of a class, and
     /// the following ones, bit `i` of word `j` tells of the byte `from + 64 (j - 1) + i` of `text`; the first tells of the
     /// 64 bytes before `from`, or of none if `from` is less. Bytes that `text` has not are in no class.
-    pub fn fill(&self, text: &[u8], from: usize, per_class: usize, words: &mut [u64]) {
+    pub fn fill(&self, turn: usize, text: &[u8], from: usize, per_class: usize, words: &mut [u64]) {
         let skipped = usize::from(from < 64);
         let text = &text[if skipped > 0 { from } else { from - 64 }..];
         let count = per_class - skipped;
         let blocks = count.min(text.len() / 64);
         let (whole, rest) = text[..text.len().min(64 * count)].split_at(64 * blocks);
-        for (number, table) in self.tables.iter().enumerate() {
-            let first = number * TOGETHER * per_class;
+        for table in self.tables.iter().filter(|table| table.turn == turn) {
+            let first = table.first * per_class;
+            let table = &table.classes;
             let words = &mut words[first..first + table.count * per_class];
             self.blocks(table, whole, per_class, words, skipped);
             let behind = skipped + blocks;
@@ -138,17 +181,36 @@ pub(super) fn shrink(unit: Unit, words: &mut [u64], by: usize) {
     }
 }
 
-/// Leaves of the bits of `words` those before which one of `leads` lies, 1 to `reach` places away, with nothing but bits of
-/// `between` between them, and perhaps some of which it lies a little further. Both of these have one word more, the first, which lies before the others.
-pub(super) fn keep_led(unit: Unit, words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
+/// Makes of `words` what [`shrink`] leaves of them, in `to`, which has as many.
+pub(super) fn shrunk(unit: Unit, words: &[u64], by: usize, to: &mut [u64]) {
     match unit.level() {
-        Level::Portable => words::keep_led(words, leads, reach),
+        Level::Portable => words::shrunk(words, by, to),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
-        Level::Avx2 => unsafe { x86::keep_led_avx2(words, leads, reach) },
+        Level::Avx2 => unsafe { x86::shrunk_avx2(words, by, to) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Level::Avx512 => unsafe { x86::keep_led_avx512(words, leads, reach) },
+        Level::Avx512 => unsafe { x86::shrunk_avx512(words, by, to) },
+    }
+}
+
+/// Leaves in `kept`, of as many `words`, the bits before which one of `leads` lies, 1 to `reach` places away, with nothing but bits of
+/// `between` between them, and perhaps some of which it lies a little further. Both of these have one word more, the first, which lies before the others.
+pub(super) fn keep_led(
+    unit: Unit,
+    words: &[u64],
+    leads: (&[u64], &[u64]),
+    reach: usize,
+    kept: &mut [u64],
+) {
+    match unit.level() {
+        Level::Portable => words::keep_led(words, leads, reach, kept),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
+        Level::Avx2 => unsafe { x86::keep_led_avx2(words, leads, reach, kept) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { x86::keep_led_avx512(words, leads, reach, kept) },
     }
 }
 
@@ -208,13 +270,21 @@ mod tests {
                     set
                 })
                 .collect();
-            let text: Vec<u8> = (0..random.usize(..700)).map(|_| random.u8(..)).collect();
+            let mut turns: Vec<usize> = sets.iter().map(|_| random.usize(..3)).collect();
+            turns.sort_unstable();
+            let last = if random.bool() { 0x7F } else { 0xFF };
+            let length = random.usize(..700);
+            let text: Vec<u8> = (0..length).map(|_| random.u8(..=last)).collect();
             let per_class = random.usize(1..12);
             let from = random.usize(..=text.len());
             for unit in Unit::all() {
-                let classes = Classes::new(&sets, unit);
+                let turns = sets.iter().zip(&turns);
+                let turns: Vec<_> = turns.map(|(set, turn)| (*set, *turn)).collect();
+                let classes = Classes::new(&turns, unit);
                 let mut words = vec![u64::MAX; sets.len() * per_class];
-                classes.fill(&text, from, per_class, &mut words);
+                for turn in 0..3 {
+                    classes.fill(turn, &text, from, per_class, &mut words);
+                }
                 for (class, set) in sets.iter().enumerate() {
                     for at in 0..64 * per_class {
                         let word = words[class * per_class + at / 64];

@@ -107,6 +107,11 @@ impl ByteSet {
         Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
+    /// The number of bytes.
+    pub fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
     pub fn is_within(&self, other: &Self) -> bool {
         self.0
             .iter()

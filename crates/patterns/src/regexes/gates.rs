@@ -8,13 +8,14 @@
 //! A literal is found where it begins, and once: the bits of a piece of text go on as far on both
 //! sides as the marks of its literals may lie.
 
-use super::bits::{keep_led, not_zero, shrink, Classes};
+use super::bits::{keep_led, not_zero, shrink, shrunk, Classes};
 use super::bytes::ByteSet;
 use super::groups::{Gated, Gathered, Group};
 use super::marks::Mark;
 use super::sieve::Sieve;
 use super::words::{first_clear, first_set, WORD};
 use crate::unit::Unit;
+use std::cmp::Reverse;
 
 /// Bytes of text that are looked at together: their bits stay in the nearest cache.
 const PIECE: usize = 1 << 14;
@@ -25,6 +26,12 @@ const FOLLOWED: usize = 32;
 /// The bytes that are looked at in a piece to see whether marks are rules' own: in a text that asks for more, all are taken
 /// for such.
 const ASKED: usize = PIECE;
+
+/// The turns in which classes are looked up, at most.
+const TURNS: usize = 3;
+
+/// A length of runs at which it is asked on the way to longer ones whether there are any.
+const HALFWAY: usize = 16;
 
 /// Marks that are alike, and who wants them.
 #[derive(Debug)]
@@ -51,7 +58,11 @@ struct Wanted {
 #[derive(Debug)]
 pub(super) struct Gates {
     classes: Classes,
-    /// Those of one class behind each other, the shortest runs first.
+    /// For each class those that lie within it, itself too: they have no run of a length that it has none of.
+    within: Vec<Vec<usize>>,
+    /// The class of all bytes that lie before runs, if it is looked up to know whether one does.
+    leads: Option<usize>,
+    /// Those of one class behind each other, the shortest runs first; the classes with most bytes first.
     gates: Vec<Gate>,
     /// The group of each.
     groups: Vec<Group>,
@@ -65,6 +76,10 @@ pub(super) struct Gates {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     words: Vec<u64>,
+    /// The turns in which classes were looked up in the piece.
+    turns: Vec<bool>,
+    /// For each class, a length of which the piece has no run.
+    none: Vec<usize>,
     runs: Vec<u64>,
     /// The bits where marks of a gate begin.
     marks: Vec<u64>,
@@ -82,14 +97,8 @@ pub(super) type Place = (usize, usize, usize);
 impl Gates {
     /// Prepares groups of rules, each with its literals. `None` if there are none.
     pub fn new(gated: &[Gated<'_>], groups: Vec<Gathered>, unit: Unit) -> Option<Self> {
-        let mut sets: Vec<ByteSet> = Vec::new();
-        let mut class = |set: ByteSet| {
-            let known = sets.iter().position(|one| *one == set);
-            known.unwrap_or_else(|| {
-                sets.push(set);
-                sets.len() - 1
-            })
-        };
+        let (sets, leads) = sets(&groups, unit);
+        let class = |set: ByteSet| sets.iter().position(|(one, _)| *one == set).unwrap_or(0);
         let (mut gates, mut kept) = (Vec::new(), Vec::new());
         for Gathered { group, literals } in groups {
             let mark = group.mark;
@@ -120,7 +129,16 @@ impl Gates {
             });
             kept.push(group);
         }
-        let marks = gates.iter().map(|gate: &Gate| &gate.mark);
+        gates.sort_by_key(|gate: &Gate| {
+            let bytes = gate.mark.class.bytes().len();
+            (Reverse(bytes), gate.class, gate.mark.run)
+        });
+        let within = sets.iter().map(|(of, _)| {
+            let within = sets.iter().enumerate();
+            let within = within.filter(|(_, (set, _))| set.is_within(of));
+            within.map(|(class, _)| class).collect()
+        });
+        let marks = gates.iter().map(|gate| &gate.mark);
         let before = marks
             .clone()
             .map(|mark| usize::try_from(-mark.nearest).unwrap_or(0));
@@ -128,6 +146,8 @@ impl Gates {
         let behind = marks.map(Mark::reach).max().unwrap_or(0) + WORD;
         (!gates.is_empty()).then(|| Self {
             classes: Classes::new(&sets, unit),
+            within: within.collect(),
+            leads,
             gates,
             groups: kept,
             before,
@@ -146,7 +166,8 @@ impl Gates {
             let literals = gate.literals.as_ref().map_or(0, Sieve::memory);
             size_of::<Gate>() + literals + size_of_val(&gate.rules[..])
         });
-        self.classes.memory() + gates.sum::<usize>()
+        let within = self.within.iter().map(|within| size_of_val(&within[..]));
+        self.classes.memory() + within.sum::<usize>() + gates.sum::<usize>()
     }
 
     /// Adds the places that marks lead to: literals that begin in `from..until`, and the marks there of rules without
@@ -186,33 +207,43 @@ impl Gates {
         };
         let own = (text.len().min(until + self.behind) - base).div_ceil(WORD);
         let per_class = 1 + own;
-        scratch.words.resize(per_class * self.classes.len(), 0);
-        self.classes.fill(text, base, per_class, &mut scratch.words);
-        // The class and the length of the runs that are known, and whether there are any.
-        let mut known = (usize::MAX, 0, false);
+        scratch.begin(per_class, &self.classes);
+        // The class and the length of the runs that are known.
+        let mut known = (usize::MAX, 0);
         let unit = self.classes.unit();
         for gate in &self.gates {
-            let words = |class: usize| &scratch.words[class * per_class..(class + 1) * per_class];
+            if scratch.none[gate.class] <= gate.mark.run {
+                continue;
+            }
+            scratch.look_up(&self.classes, gate.class, text, base, per_class);
             if known.0 != gate.class {
-                scratch.runs.clear();
-                scratch.runs.extend_from_slice(&words(gate.class)[1..]);
-                known = (gate.class, 1, true);
+                known = (gate.class, 1);
+                scratch.runs.resize(own, 0);
             }
-            while known.1 < gate.mark.run && known.2 {
-                let more = known.1.min(gate.mark.run - known.1);
-                shrink(unit, &mut scratch.runs, more);
-                known.1 += more;
-            }
-            known.2 = known.2 && not_zero(unit, &scratch.runs, &mut scratch.found);
-            if !known.2 {
+            if !scratch.lengthen(unit, &mut known, gate.mark.run, per_class) {
+                for within in &self.within[gate.class] {
+                    scratch.none[*within] = scratch.none[*within].min(known.1);
+                }
                 continue;
             }
             let marks = match (&gate.lead, gate.mark.lead) {
                 (Some((leads, between)), Some(lead)) => {
-                    scratch.marks.clear();
-                    scratch.marks.extend_from_slice(&scratch.runs);
+                    if let Some(all) = self.leads {
+                        scratch.look_up(&self.classes, all, text, base, per_class);
+                        if !any(of_class(&scratch.words, all, per_class)) {
+                            continue;
+                        }
+                    }
+                    for class in [*leads, *between] {
+                        scratch.look_up(&self.classes, class, text, base, per_class);
+                    }
+                    let words = |class: usize| of_class(&scratch.words, class, per_class);
                     let leads = (words(*leads), words(*between));
-                    keep_led(unit, &mut scratch.marks, leads, lead.reach);
+                    if !any(leads.0) {
+                        continue;
+                    }
+                    scratch.marks.resize(own, 0);
+                    keep_led(unit, &scratch.runs, leads, lead.reach, &mut scratch.marks);
                     if !not_zero(unit, &scratch.marks, &mut scratch.found) {
                         continue;
                     }
@@ -222,7 +253,8 @@ impl Gates {
             };
             let Some(literals) = &gate.literals else {
                 let places_of = (base, from, until);
-                gate.rows(text, words(gate.class), places_of, marks, places);
+                let class = of_class(&scratch.words, gate.class, per_class);
+                gate.rows(text, class, places_of, marks, places);
                 continue;
             };
             let furthest = literals.furthest();
@@ -246,6 +278,111 @@ impl Gates {
                 }
             });
         }
+    }
+}
+
+/// The classes of groups, each with its turn: those first without whose runs it is not known that there are none of others,
+/// and where there are turns that of all bytes that lie before runs, of which the number is told, too.
+fn sets(groups: &[Gathered], unit: Unit) -> (Vec<(ByteSet, usize)>, Option<usize>) {
+    let marks = || groups.iter().map(|gathered| &gathered.group.mark);
+    let of_runs = marks().map(|mark| {
+        let class = mark.class.bytes();
+        let within = marks().any(|other| {
+            let other = other.class.bytes();
+            other != class && class.is_within(&other)
+        });
+        let of_class = marks().filter(|other| other.class == mark.class);
+        let long = of_class.clone().all(|other| other.run >= HALFWAY);
+        (class, usize::from(within && long))
+    });
+    let leads = || marks().filter_map(|mark| mark.lead);
+    let all_leads = leads().map(|lead| lead.bytes);
+    let all_leads = all_leads.reduce(|one, other| one.union(&other));
+    let all_leads = all_leads.filter(|_| Classes::in_turns(unit));
+    // Where nothing lies between, no class is asked.
+    let of_leads = leads().flat_map(|lead| {
+        let between = (lead.reach > 1).then_some(lead.between);
+        [Some(lead.bytes), between].into_iter().flatten()
+    });
+    let mut sets: Vec<(ByteSet, usize)> = Vec::new();
+    let of_leads = of_leads.map(|set| (set, 2));
+    let all = all_leads.map(|set| (set, 0)).into_iter();
+    for (set, turn) in all.chain(of_runs).chain(of_leads) {
+        if !sets.iter().any(|(known, _)| *known == set) {
+            sets.push((set, turn));
+        }
+    }
+    sets.sort_by_key(|(_, turn)| *turn);
+    let number = |all| sets.iter().position(|(set, _)| *set == all);
+    let number = all_leads.and_then(number);
+    (sets, number)
+}
+
+/// The words of a class.
+fn of_class(words: &[u64], class: usize, per_class: usize) -> &[u64] {
+    &words[class * per_class..(class + 1) * per_class]
+}
+
+/// Whether one of these words is not zero.
+fn any(words: &[u64]) -> bool {
+    let mut some = words.chunks(WORD / 2);
+    some.any(|words| words.iter().fold(0, |all, word| all | word) != 0)
+}
+
+impl Scratch {
+    /// Begins with a piece, of which nothing is known yet.
+    fn begin(&mut self, per_class: usize, classes: &Classes) {
+        self.words.resize(per_class * classes.len(), 0);
+        self.turns.clear();
+        self.turns.resize(TURNS, false);
+        self.none.clear();
+        self.none.resize(classes.len(), usize::MAX);
+    }
+
+    /// Looks up a class, and all of its turn, from `base` on, if that was not done yet.
+    fn look_up(
+        &mut self,
+        classes: &Classes,
+        class: usize,
+        text: &[u8],
+        base: usize,
+        per_class: usize,
+    ) {
+        let turn = classes.turn(class);
+        if !std::mem::replace(&mut self.turns[turn], true) {
+            classes.fill(turn, text, base, per_class, &mut self.words);
+        }
+    }
+
+    /// Goes on from the runs of a class and a length that are `known` to those of a length that is not less. False if there
+    /// are none of the length that is known then.
+    fn lengthen(
+        &mut self,
+        unit: Unit,
+        known: &mut (usize, usize),
+        length: usize,
+        per_class: usize,
+    ) -> bool {
+        let class = of_class(&self.words, known.0, per_class);
+        if length <= 1 {
+            self.runs.copy_from_slice(&class[1..]);
+        }
+        while known.1 < length {
+            let halfway = known.1 < HALFWAY && length > HALFWAY;
+            let next = if halfway { HALFWAY } else { length };
+            while known.1 < next {
+                let more = known.1.min(next - known.1);
+                match known.1 {
+                    1 => shrunk(unit, &class[1..], more, &mut self.runs),
+                    _ => shrink(unit, &mut self.runs, more),
+                }
+                known.1 += more;
+            }
+            if halfway && !any(&self.runs) {
+                return false;
+            }
+        }
+        not_zero(unit, &self.runs, &mut self.found)
     }
 }
 

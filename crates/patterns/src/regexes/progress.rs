@@ -53,6 +53,8 @@ pub(super) struct Progress {
     pub limit: usize,
     /// Whether it is known which matches are certain.
     pub settled: bool,
+    /// How often something was tried before that.
+    pub early: u8,
     /// Bytes that tries have read in vain.
     pub vain: usize,
     /// Bytes that were read in vain behind literals.
@@ -70,6 +72,7 @@ impl Progress {
             at,
             limit,
             settled: false,
+            early: 0,
             vain: 0,
             vain_rest: 0,
             search: false,

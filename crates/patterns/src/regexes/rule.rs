@@ -24,6 +24,12 @@ const TRIES_BEFORE_REST: usize = 512;
 /// Bytes that lie behind the matches' starts in a part of a text, at least, unless all rules are looked at.
 pub(super) const SHORT_TAIL: usize = 2048;
 
+/// How often in a part of a text what may be a match is tried before it is known which matches are certain.
+const EARLY: u8 = 8;
+
+/// Bytes that it takes long to read from the end of a text, to know that.
+const LONG: usize = 1 << 14;
+
 /// How the matches of a regex are found.
 #[derive(Debug)]
 pub(super) enum Way {
@@ -192,18 +198,29 @@ impl Rule {
             return;
         }
         progress.settled = true;
-        if part.ends {
-            return;
-        }
-        // Most rules have no long matches.
-        if self.decided_before(part.text.len()) >= progress.limit {
-            return;
-        }
-        let cut_off = |open: &Open| open.is_cut_off(part.text, part.starts.end);
-        if !(self.may_be_open() && self.compiled.open().is_some_and(cut_off)) {
+        if !self.all_certain(progress, part) {
             let certain = self.certain(memory, part.text, progress.at);
             progress.limit = progress.limit.min(certain);
         }
+    }
+
+    /// Whether it is easily told that all are certain.
+    fn all_certain(&self, progress: &Progress, part: &Part<'_>) -> bool {
+        // Most rules have no long matches.
+        if part.ends || self.decided_before(part.text.len()) >= progress.limit {
+            return true;
+        }
+        let cut_off = |open: &Open| open.is_cut_off(part.text, part.starts.end);
+        self.may_be_open() && self.compiled.open().is_some_and(cut_off)
+    }
+
+    /// Whether it takes long to find that out, so that what may be a match is rather tried before, a few times.
+    pub fn settles_late(&self, progress: &mut Progress, part: &Part<'_>) -> bool {
+        if progress.settled || progress.early == EARLY || !self.length.endless {
+            return false;
+        }
+        progress.early += 1;
+        part.text.len() - progress.at > LONG && !self.all_certain(progress, part)
     }
 
     /// No match that begins before this place depends on bytes behind a text of this length, as matches are too short.

@@ -157,6 +157,15 @@ impl Rule {
             let GoesOn::Perhaps(end) = self.goes_on(memory, progress, part, place) else {
                 continue;
             };
+            if self.settles_late(progress, part) {
+                // Where it is not settled yet, the literal of each match is in the text: what begins before has none.
+                progress.at = from;
+                let last = last.min(progress.limit - 1);
+                if self.decided(memory, progress, part, (from, last), &mut found) {
+                    continue;
+                }
+                from = progress.at;
+            }
             self.settle(memory, progress, part);
             let limit = progress.limit;
             if from >= limit {
@@ -306,6 +315,30 @@ impl Rule {
                 Told::Unknown => None,
             };
             (end, STEPS - left)
+        })
+    }
+
+    /// Tries all places in `from..=last`, as far as what is there decides. False where something else has to go on from
+    /// `progress.at`. To know which matches are certain may take more: it reads all that follows a place from which a match may
+    /// go on.
+    fn decided(
+        &self,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        part: &Part<'_>,
+        (from, last): (usize, usize),
+        found: &mut impl FnMut(usize, usize),
+    ) -> bool {
+        let Some(dfa) = self.trying().filter(|_| !progress.search) else {
+            return false;
+        };
+        let cache = memory.tries.get_or_insert_with(|| dfa.create_cache());
+        each_place(progress, (from, last), found, |start| {
+            match try_at(dfa, cache, part.text, start) {
+                Some((end, read)) if read < part.text.len() - start => (Some(end), read),
+                Some((_, read)) => (None, read),
+                None => (None, 0),
+            }
         })
     }
 

@@ -9,19 +9,24 @@ pub(super) const MOST_REACH: usize = 16;
 
 /// A reach that is a little longer does no harm: then more is looked at in vain.
 #[inline(always)]
-pub(super) fn keep_led(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
+pub(super) fn keep_led(words: &[u64], leads: (&[u64], &[u64]), reach: usize, kept: &mut [u64]) {
     match reach {
-        ..=1 => keep_led_within::<1>(words, leads),
-        2..=4 => keep_led_within::<4>(words, leads),
-        5..=8 => keep_led_within::<8>(words, leads),
-        _ => keep_led_within::<MOST_REACH>(words, leads),
+        ..=1 => keep_led_within::<1>(words, leads, kept),
+        2..=4 => keep_led_within::<4>(words, leads, kept),
+        5..=8 => keep_led_within::<8>(words, leads, kept),
+        _ => keep_led_within::<MOST_REACH>(words, leads, kept),
     }
 }
 
 #[inline(always)]
-fn keep_led_within<const REACH: usize>(words: &mut [u64], (leads, between): (&[u64], &[u64])) {
+fn keep_led_within<const REACH: usize>(
+    words: &[u64],
+    (leads, between): (&[u64], &[u64]),
+    kept: &mut [u64],
+) {
     let pairs = leads.windows(2).zip(between.windows(2));
-    for (word, (lead, between)) in words.iter_mut().zip(pairs) {
+    let words = words.iter().zip(kept);
+    for ((word, kept), (lead, between)) in words.zip(pairs) {
         // What comes from before the first of two words would have to come too far.
         let (mut low, mut high) = (lead[0] << 1, lead[1] << 1 | lead[0] >> 63);
         for _ in 1..REACH {
@@ -29,7 +34,19 @@ fn keep_led_within<const REACH: usize>(words: &mut [u64], (leads, between): (&[u
             low |= next_low << 1;
             high |= next_high << 1 | next_low >> 63;
         }
-        *word &= high;
+        *kept = *word & high;
+    }
+}
+
+/// The first words, [`shrink`]ed into `shrunk`.
+#[inline(always)]
+pub(super) fn shrunk(words: &[u64], by: usize, shrunk: &mut [u64]) {
+    let (down, up) = (by as u32 & 63, (64 - by) as u32 & 63);
+    for (pair, to) in words.windows(2).zip(&mut *shrunk) {
+        *to = pair[0] & (pair[0] >> down | pair[1] << up);
+    }
+    if let (Some(last), Some(to)) = (words.last(), shrunk.get_mut(words.len() - 1)) {
+        *to = *last & *last >> down;
     }
 }
 

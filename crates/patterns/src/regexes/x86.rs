@@ -1,7 +1,7 @@
 //! The vector units of x86-64: what is looked up for 32 or 64 bytes at once.
 
 use super::tables::{ClassTable, Grams, GRAM, TOGETHER};
-use super::words::{keep_led, not_zero, shrink, WORD};
+use super::words::{keep_led, not_zero, shrink, shrunk, WORD};
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
     _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_cmpeq_epi8, _mm256_loadu_si256,
@@ -27,13 +27,33 @@ pub(super) fn shrink_avx512(words: &mut [u64], by: usize) {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn keep_led_avx2(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
-    keep_led(words, leads, reach);
+pub(super) fn shrunk_avx2(words: &[u64], by: usize, to: &mut [u64]) {
+    shrunk(words, by, to);
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn keep_led_avx2(
+    words: &[u64],
+    leads: (&[u64], &[u64]),
+    reach: usize,
+    kept: &mut [u64],
+) {
+    keep_led(words, leads, reach, kept);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-pub(super) fn keep_led_avx512(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
-    keep_led(words, leads, reach);
+pub(super) fn shrunk_avx512(words: &[u64], by: usize, to: &mut [u64]) {
+    shrunk(words, by, to);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) fn keep_led_avx512(
+    words: &[u64],
+    leads: (&[u64], &[u64]),
+    reach: usize,
+    kept: &mut [u64],
+) {
+    keep_led(words, leads, reach, kept);
 }
 
 #[target_feature(enable = "avx2")]
@@ -138,32 +158,62 @@ fn of_classes<const COUNT: usize>(
 
 #[target_feature(enable = "avx2")]
 pub(super) fn grams_avx2(grams: &Grams, text: &[u8], words: &mut [u64]) {
-    let nibble = _mm256_set1_epi8(15);
     let tables: [[__m256i; 2]; GRAM] =
         std::array::from_fn(|place| grams.halves[place].each_ref().map(|half| twice(half)));
     for (number, word) in words.iter_mut().enumerate() {
-        let mut found = [0_u32; 2];
-        for (half, found) in found.iter_mut().enumerate() {
-            let text = &text[64 * number + 32 * half..][..32 + GRAM - 1];
-            let mut sets = _mm256_set1_epi8(-1);
-            for (place, [below, above]) in tables.iter().enumerate() {
-                let Some(bytes) = text[place..].first_chunk() else {
-                    continue;
-                };
-                let bytes = load(bytes);
-                let lower = _mm256_and_si256(bytes, nibble);
-                let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
-                let here = _mm256_and_si256(
-                    _mm256_shuffle_epi8(*below, lower),
-                    _mm256_shuffle_epi8(*above, upper),
-                );
-                sets = _mm256_and_si256(sets, here);
+        let text = &text[64 * number..][..64 + GRAM - 1];
+        let (mut first, mut second) = (
+            [_mm256_setzero_si256(); GRAM],
+            [_mm256_setzero_si256(); GRAM],
+        );
+        let mut all = _mm256_setzero_si256();
+        for place in 0..GRAM {
+            if let (Some(low), Some(high)) = (
+                text[place..].first_chunk(),
+                text[32 + place..].first_chunk(),
+            ) {
+                (first[place], second[place]) = (load(low), load(high));
+                all = _mm256_or_si256(all, _mm256_or_si256(first[place], second[place]));
             }
-            let none = _mm256_cmpeq_epi8(sets, _mm256_setzero_si256());
-            *found = !_mm256_movemask_epi8(none).cast_unsigned();
         }
-        *word = u64::from(found[0]) | u64::from(found[1]) << 32;
+        *word = match _mm256_movemask_epi8(all) {
+            0 => word_of(
+                grams_of::<true>(&tables, &first),
+                grams_of::<true>(&tables, &second),
+            ),
+            _ => word_of(
+                grams_of::<false>(&tables, &first),
+                grams_of::<false>(&tables, &second),
+            ),
+        };
     }
+}
+
+/// A bit for each of 32 places, set if one of the grams may begin there; of each the bytes from it on. Of bytes that
+/// are `ASCII` alone a shuffle takes the lower halves as they are.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn grams_of<const ASCII: bool>(tables: &[[__m256i; 2]; GRAM], bytes: &[__m256i; GRAM]) -> u32 {
+    let nibble = _mm256_set1_epi8(15);
+    let mut sets = _mm256_set1_epi8(-1);
+    for ([below, above], bytes) in tables.iter().zip(bytes) {
+        let lower = match ASCII {
+            true => *bytes,
+            false => _mm256_and_si256(*bytes, nibble),
+        };
+        let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(*bytes), nibble);
+        let here = _mm256_and_si256(
+            _mm256_shuffle_epi8(*below, lower),
+            _mm256_shuffle_epi8(*above, upper),
+        );
+        sets = _mm256_and_si256(sets, here);
+    }
+    let none = _mm256_cmpeq_epi8(sets, _mm256_setzero_si256());
+    !_mm256_movemask_epi8(none).cast_unsigned()
+}
+
+fn word_of(first: u32, second: u32) -> u64 {
+    u64::from(first) | u64::from(second) << 32
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
@@ -205,7 +255,6 @@ fn classes_avx2<const COUNT: usize>(
     words: &mut [u64],
     at: usize,
 ) {
-    let nibble = _mm256_set1_epi8(15);
     let bits = _mm256_setr_epi8(
         1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128,
         1, 2, 4, 8, 16, 32, 64, -128,
@@ -218,43 +267,57 @@ fn classes_avx2<const COUNT: usize>(
         _mm_prefetch::<_MM_HINT_T1>(block.as_ptr().wrapping_add(AHEAD).cast());
         let bytes = block.as_chunks::<32>().0;
         let bytes = [load(&bytes[0]), load(&bytes[1])];
-        // The bit of a byte's upper half.
-        let wanted = bytes.map(|bytes| {
-            let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
-            _mm256_shuffle_epi8(bits, upper)
-        });
-        let found = |sets: [__m256i; 2]| {
-            let [first, second]: [u32; 2] = std::array::from_fn(|half| {
-                let set = _mm256_and_si256(sets[half], wanted[half]);
-                let has = _mm256_cmpeq_epi8(set, wanted[half]);
-                _mm256_movemask_epi8(has).cast_unsigned()
-            });
-            u64::from(first) | u64::from(second) << 32
-        };
+        let wanted = [upper_bit(bits, bytes[0]), upper_bit(bits, bytes[1])];
         // Most text is ASCII alone, whose bytes a shuffle takes by their lower halves as they are.
         if _mm256_movemask_epi8(_mm256_or_si256(bytes[0], bytes[1])) == 0 {
             for (words, below) in of_classes.iter_mut().zip(below) {
                 if let Some(word) = words.get_mut(number) {
-                    *word = found(bytes.map(|bytes| _mm256_shuffle_epi8(below, bytes)));
+                    *word = word_of(
+                        has(_mm256_shuffle_epi8(below, bytes[0]), wanted[0]),
+                        has(_mm256_shuffle_epi8(below, bytes[1]), wanted[1]),
+                    );
                 }
             }
             continue;
         }
         let tables = below.iter().zip(&above);
         for (words, (below, above)) in of_classes.iter_mut().zip(tables) {
-            let sets = bytes.map(|bytes| {
-                let lower = _mm256_and_si256(bytes, nibble);
-                _mm256_blendv_epi8(
-                    _mm256_shuffle_epi8(*below, lower),
-                    _mm256_shuffle_epi8(*above, lower),
-                    bytes,
-                )
-            });
             if let Some(word) = words.get_mut(number) {
-                *word = found(sets);
+                *word = word_of(
+                    has(upper_bits([*below, *above], bytes[0]), wanted[0]),
+                    has(upper_bits([*below, *above], bytes[1]), wanted[1]),
+                );
             }
         }
     }
+}
+
+/// Of each byte the bit of its upper half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn upper_bit(bits: __m256i, bytes: __m256i) -> __m256i {
+    let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(15));
+    _mm256_shuffle_epi8(bits, upper)
+}
+
+/// Of each byte a bit for each upper half with which a class has its lower half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn upper_bits([below, above]: [__m256i; 2], bytes: __m256i) -> __m256i {
+    let lower = _mm256_and_si256(bytes, _mm256_set1_epi8(15));
+    _mm256_blendv_epi8(
+        _mm256_shuffle_epi8(below, lower),
+        _mm256_shuffle_epi8(above, lower),
+        bytes,
+    )
+}
+
+/// A bit for each byte, set if `sets` has what is `wanted` there.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn has(sets: __m256i, wanted: __m256i) -> u32 {
+    let has = _mm256_cmpeq_epi8(_mm256_and_si256(sets, wanted), wanted);
+    _mm256_movemask_epi8(has).cast_unsigned()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
