@@ -303,7 +303,11 @@ mod tests {
 
     #[test]
     fn no_size_makes_more_parts_than_are_allowed() {
-        for (size, most) in [(i64::MAX as u64, 256 << 20), (1 << 40, 4096), (7 << 60, 4096)] {
+        for (size, most) in [
+            (i64::MAX as u64, 256 << 20),
+            (1 << 40, 4096),
+            (7 << 60, 4096),
+        ] {
             assert!(cut(size, most).take(65_537).count() <= 65_536);
             let mut at = 0;
             for (begin, end) in cut(size, most) {
