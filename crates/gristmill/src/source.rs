@@ -23,7 +23,7 @@ pub(crate) use facts::{read_at, through_cache, Ending};
 pub use facts::{FileFacts, Found};
 pub use file_id::FileId;
 pub use gristmill_ingest::object::{is_url, path_of_url, shown_name, Names, Stores};
-pub(crate) use list::is_early;
+pub(crate) use list::{is_early, MAX_NAME_BYTES};
 pub use list::{FileList, LiveList};
 pub(crate) use remote::Named;
 pub use share::{plan, Cutting, Share, SharePart, ShareSource, MAX_PARTS};

@@ -259,7 +259,7 @@ impl RegexSet {
             let progress = &mut cache.progress[number];
             rule.settle(memory, progress, part);
             if matches!(rule.way, Way::Whole) {
-                rule.whole(memory, progress, part.text, |start, end| {
+                rule.whole(memory, progress, part.text, &go_on, |start, end| {
                     found(number, Hit::Match { start, end });
                 });
             }
@@ -274,6 +274,9 @@ impl RegexSet {
             gather(cache, (from, text.len().min(from + BLOCK)));
             cache.places.sort_unstable();
             for places in cache.places.chunk_by(|one, other| one.0 == other.0) {
+                if !go_on() {
+                    return;
+                }
                 let number = places[0].0;
                 let (rule, memory) = (&self.rules[number], &mut cache.memory[number]);
                 let progress = &mut cache.progress[number];

@@ -16,6 +16,12 @@ pub enum TableError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// Reading it would take more memory than it may.
+    #[error("{reason}; write it again with smaller ones")]
+    TooLarge {
+        /// What is too large.
+        reason: &'static str,
+    },
     /// It is compressed in a way that is not read here.
     #[error("it is compressed in a way that is not read here ({reason}); write it with zstd, snappy, gzip or lz4_raw, or without compression")]
     Compression {

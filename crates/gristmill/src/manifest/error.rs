@@ -95,6 +95,12 @@ pub enum ManifestErrorKind {
         /// Those of the new one.
         new: Algorithms,
     },
+    /// Its rows would take too much memory.
+    #[error("its rows take more than {most} bytes of memory, which is more than those of a file of its size may; it is damaged, or divide it")]
+    TooMuch {
+        /// The bytes that they may take.
+        most: u64,
+    },
     /// It has more rows than are numbered here.
     #[error("it has more than {} rows; divide it", u32::MAX)]
     TooManyRows,

@@ -39,11 +39,12 @@ fn read(path: &Path, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
 /// Reads a manifest from the beginning of a file.
 pub(super) fn read_file(mut file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     let mut first = [0];
+    let length = file.metadata()?.len();
     let count = file.read(&mut first)?;
     file.rewind()?;
     match &first[..count] {
-        b"{" => read_json(file, sharing),
-        _ => read_table(file, sharing),
+        b"{" => read_json(file, length, sharing),
+        _ => read_table(file, length, sharing),
     }
 }
 
@@ -59,7 +60,7 @@ fn check_version(found: &str, by: Option<&str>) -> Result<(), ManifestErrorKind>
     })
 }
 
-fn read_table(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
+fn read_table(file: File, length: u64, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     let table = TableReader::open(file)?;
     if let Some((name, version)) = table.schema() {
         if name != MANIFEST {
@@ -93,7 +94,7 @@ fn read_table(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> 
         roots: roots.unwrap_or_default(),
     };
     let schema = head.schema();
-    let mut rows = Gather::new(head).sharing(sharing);
+    let mut rows = Gather::new(head).of_file(length).sharing(sharing);
     let read = table.read(&schema, |row| rows.row(row));
     if let Some(error) = rows.error() {
         return Err(error);
@@ -163,7 +164,7 @@ fn head_of(head: &Value, lines: &Lines) -> Result<Head, ManifestErrorKind> {
     Ok(Head::new(algorithms, chunking, roots))
 }
 
-fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
+fn read_json(file: File, length: u64, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     let mut lines = Lines {
         file: BufReader::with_capacity(1 << 16, file),
         line: Vec::new(),
@@ -181,7 +182,7 @@ fn read_json(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> {
     let head = head_of(&head, &lines)?;
     let schema = head.schema();
     let mut reader = RowReader::new(&schema);
-    let mut rows = Gather::new(head).sharing(sharing);
+    let mut rows = Gather::new(head).of_file(length).sharing(sharing);
     let (mut files, mut bytes) = (0, Vec::new());
     let end = loop {
         let next = lines.next()?;

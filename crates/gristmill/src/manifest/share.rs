@@ -39,6 +39,11 @@ impl ChunkShare {
         }
     }
 
+    /// The bytes of memory that it takes, about.
+    pub(super) fn memory(&self) -> u64 {
+        40 * (self.seen.len() as u64 + self.files.len() as u64)
+    }
+
     /// Keeps the numbers alone.
     pub(super) fn forget(&mut self) {
         (self.seen, self.files) = Default::default();

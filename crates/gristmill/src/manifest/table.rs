@@ -4,6 +4,7 @@ use super::error::ManifestErrorKind;
 use super::head::Head;
 use super::share::ChunkShare;
 use crate::jobs::digest::{Algorithm, Algorithms, Digest};
+use crate::source::MAX_NAME_BYTES;
 use gristmill_rows::{RowReader, Texts, U64s, Value};
 use std::cmp::Ordering;
 use std::io::{self, Write};
@@ -22,6 +23,12 @@ struct Record {
     /// The number of its error, from 1; 0 for none.
     error: u32,
 }
+
+/// The bytes of memory that a manifest may take for each byte of its file. What is compressed well takes some 10.
+const MOST_PER_BYTE: u64 = 64;
+
+/// What it may take, however small its file is.
+const LEAST_MOST: u64 = 1 << 30;
 
 /// Bits of [`Record::known`].
 const SIZE: u8 = 1;
@@ -165,6 +172,19 @@ pub struct Gather {
 struct Taken {
     manifest: Manifest,
     error: Option<ManifestErrorKind>,
+    /// The bytes of memory that they may take.
+    most: u64,
+    /// Those that errors take.
+    error_bytes: u64,
+}
+
+/// Why a row is not taken.
+#[derive(Debug)]
+enum Refused {
+    /// What is wrong with it.
+    Wrong(&'static str),
+    TooManyRows,
+    TooMuch,
 }
 
 impl Gather {
@@ -184,6 +204,8 @@ impl Gather {
             taken: Taken {
                 manifest,
                 error: None,
+                most: u64::MAX,
+                error_bytes: 0,
             },
         }
     }
@@ -194,6 +216,13 @@ impl Gather {
     pub fn sharing(mut self, yes: bool) -> Self {
         let manifest = &mut self.taken.manifest;
         manifest.share = (yes && manifest.head.has_chunks).then(ChunkShare::default);
+        self
+    }
+
+    /// Takes rows of a file with so many bytes, which may be compressed, and come from anywhere: what they take in memory is
+    /// bounded.
+    pub(super) fn of_file(mut self, bytes: u64) -> Self {
+        self.taken.most = bytes.saturating_mul(MOST_PER_BYTE).max(LEAST_MOST);
         self
     }
 
@@ -241,11 +270,12 @@ impl Taken {
         let number = self.manifest.files.len() as u64 + 1;
         self.add(row).map_err(|reason| {
             let error = match reason {
-                Some(reason) => ManifestErrorKind::Row {
+                Refused::Wrong(reason) => ManifestErrorKind::Row {
                     row: number,
                     reason: reason.into(),
                 },
-                None => ManifestErrorKind::TooManyRows,
+                Refused::TooManyRows => ManifestErrorKind::TooManyRows,
+                Refused::TooMuch => ManifestErrorKind::TooMuch { most: self.most },
             };
             let told = io::Error::new(io::ErrorKind::InvalidData, error.to_string());
             self.error = Some(error);
@@ -256,18 +286,21 @@ impl Taken {
     /// Adds a row; its values have the types of the schema's columns.
     ///
     /// # Errors
-    /// What is wrong with it; `None` if there are too many rows.
-    fn add(&mut self, row: &[Value<'_>]) -> Result<(), Option<&'static str>> {
+    /// What is wrong with it.
+    fn add(&mut self, row: &[Value<'_>]) -> Result<(), Refused> {
         let manifest = &mut self.manifest;
         let mut row = row.iter().copied();
         let mut next = || row.next().unwrap_or(Value::Null);
         if u32::try_from(manifest.files.len()).is_err() {
-            return Err(None);
+            return Err(Refused::TooManyRows);
         }
         let path = match next() {
-            Value::Bytes([]) => return Err(Some("an empty path")),
+            Value::Bytes([]) => return Err(Refused::Wrong("an empty path")),
+            Value::Bytes(path) if path.len() > MAX_NAME_BYTES => {
+                return Err(Refused::Wrong("a path of more than 65,536 bytes"))
+            }
             Value::Bytes(path) => path,
-            _ => return Err(Some("no path")),
+            _ => return Err(Refused::Wrong("no path")),
         };
         let mut known = 0;
         let size = match next() {
@@ -290,11 +323,13 @@ impl Taken {
         for algorithm in manifest.head.algorithms.iter() {
             let digest = match next() {
                 Value::Bytes(digits) => Digest::from_hex(digits),
-                _ if known & SIZE != 0 => return Err(Some("a file without a digest")),
+                _ if known & SIZE != 0 => return Err(Refused::Wrong("a file without a digest")),
                 _ => Digest::from_hex(&[b'0'; 64][..2 * algorithm.bytes()]),
             };
             let digest = digest.filter(|digest| digest.as_bytes().len() == algorithm.bytes());
-            let digest = digest.ok_or(Some("a digest of another length, or with other digits"))?;
+            let digest = digest.ok_or(Refused::Wrong(
+                "a digest of another length, or with other digits",
+            ))?;
             manifest.digests.extend_from_slice(digest.as_bytes());
         }
         let chunks = match manifest.head.has_chunks {
@@ -312,16 +347,17 @@ impl Taken {
             let id = (known & INODE != 0).then_some((device, inode));
             let share = manifest.share.as_mut();
             let share = share.and_then(|share| share.begin(id).then_some(share));
-            add_chunks(share, size, offsets, lengths, hashes).map_err(Some)?;
+            add_chunks(share, size, offsets, lengths, hashes).map_err(Refused::Wrong)?;
         }
         let error = match next() {
             Value::Bytes(error) => {
+                self.error_bytes += (error.len() + size_of::<String>()) as u64;
                 manifest
                     .errors
                     .push(String::from_utf8_lossy(error).into_owned());
-                u32::try_from(manifest.errors.len()).map_err(|_| None)?
+                u32::try_from(manifest.errors.len()).map_err(|_| Refused::TooManyRows)?
             }
-            _ if known & SIZE == 0 => return Err(Some("neither a size nor an error")),
+            _ if known & SIZE == 0 => return Err(Refused::Wrong("neither a size nor an error")),
             _ => 0,
         };
         manifest.paths.extend_from_slice(path);
@@ -334,7 +370,26 @@ impl Taken {
             known,
             error,
         });
-        Ok(())
+        match self.memory() <= self.most {
+            true => Ok(()),
+            false => Err(Refused::TooMuch),
+        }
+    }
+
+    /// The bytes of memory that the rows take, or somewhat more.
+    fn memory(&self) -> u64 {
+        let Manifest {
+            files,
+            paths,
+            digests,
+            share,
+            ..
+        } = &self.manifest;
+        let bytes = size_of_val(&files[..]) + paths.len() + digests.len();
+        let share = share.as_ref().map_or(0, ChunkShare::memory);
+        (bytes as u64)
+            .saturating_add(self.error_bytes)
+            .saturating_add(share)
     }
 }
 
@@ -369,5 +424,70 @@ fn add_chunks(
     match end == size && lists == [count; 3] {
         true => Ok(()),
         false => Err("chunks that are not those of the whole file"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gather() -> Gather {
+        let algorithms: Algorithms = Algorithm::Blake3.into();
+        Gather::new(Head::new(algorithms, None, Vec::new()))
+    }
+
+    fn add(gather: &mut Gather, path: &[u8], error: Option<&[u8]>) -> Result<(), String> {
+        let digest = [b'0'; 64];
+        let row = [
+            Value::Bytes(path),
+            error.map_or(Value::U64(1), |_| Value::Null),
+            Value::Null,
+            Value::Null,
+            error.map_or(Value::Bytes(&digest), |_| Value::Null),
+            Value::Null,
+            Value::Null,
+            error.map_or(Value::Null, Value::Bytes),
+        ];
+        gather.row(&row).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_path_longer_than_any_is_refused() {
+        let mut rows = gather();
+        assert_eq!(add(&mut rows, &[b'p'; MAX_NAME_BYTES], None), Ok(()));
+        let error = add(&mut rows, &[b'p'; MAX_NAME_BYTES + 1], None).unwrap_err();
+        assert!(
+            error.contains("row 2: a path of more than 65,536"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn rows_of_a_file_take_no_more_memory_than_they_may() {
+        // As a file of a few bytes has them that says of each row that it is the one before.
+        for error in [None, Some(&[b'e'; 60_000][..])] {
+            let path = match error {
+                None => vec![b'p'; 60_000],
+                Some(_) => b"p".to_vec(),
+            };
+            let mut rows = gather().of_file(1000);
+            assert_eq!(rows.taken.most, 1 << 30);
+            rows.taken.most = 10 << 20;
+            let refused =
+                (0..1000).find_map(|row| Some((row, add(&mut rows, &path, error).err()?)));
+            let (row, error) = refused.unwrap();
+            assert!((160..180).contains(&row), "{row}");
+            assert!(
+                error.contains("more than 10485760 bytes of memory"),
+                "{error}"
+            );
+            assert!(matches!(
+                rows.error(),
+                Some(ManifestErrorKind::TooMuch { .. })
+            ));
+        }
+        // A large file may have more, and what this run makes is not bounded here.
+        assert_eq!(gather().of_file(1 << 30).taken.most, 64 << 30);
+        assert_eq!(gather().taken.most, u64::MAX);
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest name that a list may hold, in bytes: no Linux path is longer than 4,096.
-const MAX_NAME_BYTES: usize = 1 << 16;
+pub(crate) const MAX_NAME_BYTES: usize = 1 << 16;
 
 /// The most empty names in a row, which are passed over: only an endless device has more.
 const MAX_EMPTY_NAMES: usize = 1 << 20;

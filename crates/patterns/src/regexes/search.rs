@@ -86,16 +86,17 @@ impl Rule {
         (found.0 < limit).then_some(found)
     }
 
-    /// Finds every match from the progress' place on, as a search for this regex alone does.
+    /// Finds every match from the progress' place on, as a search for this regex alone does, as long as it is to `go_on`.
     pub fn whole(
         &self,
         memory: &mut Memory,
         progress: &mut Progress,
         text: &[u8],
+        go_on: impl Fn() -> bool,
         mut found: impl FnMut(usize, usize),
     ) {
         let mut before = None;
-        while progress.at < progress.limit {
+        while progress.at < progress.limit && go_on() {
             let Some((start, end)) = self.search(memory, text, progress.at, text.len()) else {
                 return;
             };

@@ -60,7 +60,17 @@ fn most_values(column: &ColumnChunkMetaData, content: Content, bytes: u64) -> u6
     }
 }
 
-/// Checks that each page of a column, which lies in these bytes of the file, may be decompressed.
+/// What the pages of a column may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Most {
+    /// The bytes of the longest dictionary and of the longest other page, decompressed.
+    pub pages: u64,
+    /// The bytes of a value, on average over the pages that are read for a batch. A dictionary may be one value, which each row
+    /// has, and a text may begin with all of the one before it; so these count as a whole.
+    pub value: u64,
+}
+
+/// Checks that each page of a column, which lies in these bytes of the file, may be decompressed. Returns what they take.
 ///
 /// # Errors
 /// A compression that is not read here, and pages that say what cannot be.
@@ -69,7 +79,7 @@ pub fn check(
     column: &ColumnChunkMetaData,
     start: u64,
     length: u64,
-) -> Result<(), TableError> {
+) -> Result<Most, TableError> {
     let most = match column.compression_codec() {
         // The length that is told is not used.
         CompressionCodec::UNCOMPRESSED => |_| u64::MAX,
@@ -90,6 +100,7 @@ pub fn check(
     let is_gzip = matches!(column.compression_codec(), CompressionCodec::GZIP);
     let end = start + length;
     let mut has_lengths = false;
+    let (mut dictionary, mut data, mut value) = (0, 0, 0);
     let mut at = start;
     while at < end {
         let bytes = file.get_read(at).map_err(TableError::damaged)?;
@@ -117,6 +128,14 @@ pub fn check(
                 "a page says that it has more values than it can have",
             ));
         }
+        match page.content {
+            Content::Dictionary => dictionary = bytes.max(dictionary),
+            Content::Data => {
+                let alone = page.encoding == DELTA_BYTE_ARRAY;
+                let values = if alone { 1 } else { page.values.max(1) };
+                (data, value) = (bytes.max(data), bytes.div_ceil(values).max(value));
+            }
+        }
         has_lengths |= matches!(page.encoding, DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY);
         at = end - behind.limit() + page.compressed;
         if is_gzip && page.is_compressed && page.bytes > page.plain {
@@ -133,10 +152,13 @@ pub fn check(
             }
         }
     }
-    match has_lengths {
-        true => lengths::check(file, column),
-        false => Ok(()),
+    if has_lengths {
+        lengths::check(file, column)?;
     }
+    Ok(Most {
+        pages: dictionary + data,
+        value: dictionary + value,
+    })
 }
 
 #[cfg(test)]
@@ -187,7 +209,8 @@ mod tests {
         let length = pages.len() as u64;
         let file = Sized { file, length };
         let column = column.build().unwrap();
-        check(&file, &column, 0, length).map_err(|error| error.to_string())
+        let checked = check(&file, &column, 0, length);
+        checked.map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn column(kind: Type, repeats: i16) -> ColumnChunkMetaDataBuilder {
@@ -245,6 +268,51 @@ mod tests {
             let error = checked(compression, &page(1, &[0; 9])).unwrap_err();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn what_the_values_of_a_column_may_take_is_told() {
+        let most = |pages: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(pages).unwrap();
+            let length = pages.len() as u64;
+            let column = column(Type::BYTE_ARRAY, 0).build().unwrap();
+            check(&Sized { file, length }, &column, 0, length).unwrap()
+        };
+        let data = |values: u64, encoding: u64, content: &[u8]| {
+            let of = number(values * 2);
+            let special = [
+                &[0x15][..],
+                &of,
+                &[0x15, encoding as u8 * 2, 0x15, 6, 0x15, 6],
+            ]
+            .concat();
+            let mut page = header(0, 5, &special);
+            page[5] = content.len() as u8 * 2;
+            [&page[..], content].concat()
+        };
+        let dictionary = |content: &[u8]| {
+            let mut page = header(2, 7, &[0x15, 2, 0x15, 0]);
+            page[5] = content.len() as u8 * 2;
+            [&page[..], content].concat()
+        };
+        // A value is one of the dictionary, or what the pages have for each.
+        let pages = [data(10, 0, &[0; 50]), data(30, 0, &[0; 60])].concat();
+        assert_eq!(
+            most(&pages),
+            Most {
+                pages: 60,
+                value: 5
+            }
+        );
+        let pages = [dictionary(&[0; 40]), pages].concat();
+        assert_eq!(
+            most(&pages),
+            Most {
+                pages: 100,
+                value: 45
+            }
+        );
     }
 
     #[test]

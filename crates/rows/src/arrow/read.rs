@@ -1,9 +1,9 @@
 //! Files of Arrow IPC, read.
 
-use super::bounds::{most_of_lz4, most_of_zstd};
+use super::bounds::{most_of_lz4, most_of_zstd, MOST_AT_ONCE};
 use super::rows::Columns;
 use crate::error::TableError;
-use crate::schema::Schema;
+use crate::schema::{Kind, Schema};
 use crate::told::Told;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -21,6 +21,15 @@ pub(super) fn names(schema: &arrow_schema::Schema) -> Vec<String> {
     fields.map(|field| field.name().clone()).collect()
 }
 
+/// Whether a column of this name is read for a schema.
+pub(super) fn is_wanted(schema: &Schema, name: &str) -> bool {
+    let mut fields = schema.fields().iter();
+    fields.any(|field| match name.strip_prefix(field.name()) {
+        Some(rest) => rest.is_empty() || field.kind() == Kind::Path && rest == "_bytes",
+        None => false,
+    })
+}
+
 /// A file of Arrow IPC.
 pub(crate) struct IpcFile {
     file: File,
@@ -28,6 +37,8 @@ pub(crate) struct IpcFile {
     decoder: FileDecoder,
     schema: SchemaRef,
     batches: Vec<Block>,
+    /// The bytes of all dictionaries, which are kept.
+    dictionaries: u64,
 }
 
 impl IpcFile {
@@ -65,17 +76,24 @@ impl IpcFile {
             decoder: FileDecoder::new(Arc::clone(&schema), footer.version()),
             schema,
             batches: blocks.copied().collect(),
+            dictionaries: 0,
         };
         for block in footer.dictionaries().into_iter().flatten() {
-            let bytes = ipc.block(block)?;
+            let (bytes, taken) = ipc.block(block, |_| true)?;
+            ipc.dictionaries += taken;
             let read = ipc.decoder.read_dictionary(block, &bytes);
             read.map_err(TableError::damaged)?;
         }
         Ok((ipc, Told { metadata, columns }))
     }
 
-    /// The bytes of a block, if the file has them.
-    fn block(&self, block: &Block) -> Result<Buffer, TableError> {
+    /// The bytes of a block, if the file has them; and how many bytes its columns have once they are decompressed, of those that
+    /// are `wanted`.
+    fn block(
+        &self,
+        block: &Block,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(Buffer, u64), TableError> {
         let number = |number: i64| u64::try_from(number).ok();
         let range = || {
             let (offset, body) = (number(block.offset())?, number(block.bodyLength())?);
@@ -87,29 +105,47 @@ impl IpcFile {
         let (offset, length) = range().ok_or_else(|| {
             TableError::damaged("a batch lies, or seems to lie, outside of the file")
         })?;
+        // A file without data has any length.
+        if length as u64 > MOST_AT_ONCE {
+            return Err(too_large());
+        }
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, offset)?;
         // Its head and its body fit, so that they are numbers.
         let body = usize::try_from(block.bodyLength()).unwrap_or(0);
         let (head, body) = bytes.split_at(length - body);
-        check_batch(head, body, &self.schema)?;
-        Ok(Buffer::from_vec(bytes))
+        let taken = check_batch(head, body, &self.schema, wanted)?;
+        if taken.saturating_add(self.dictionaries) > MOST_AT_ONCE {
+            return Err(too_large());
+        }
+        Ok((Buffer::from_vec(bytes), taken))
     }
 
     pub fn read(
-        self,
+        mut self,
         schema: &Schema,
         give: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), TableError> {
+        let fields = self.schema.fields().iter().enumerate();
+        let wanted = fields.filter(|(_, field)| is_wanted(schema, field.name()));
+        let wanted = wanted.map(|(place, _)| place).collect();
+        // What nobody asks for is not decompressed.
+        self.decoder = self.decoder.with_projection(wanted);
         let mut columns = Columns::new(schema);
         for block in &self.batches {
-            let bytes = self.block(block)?;
+            let (bytes, _) = self.block(block, |name| is_wanted(schema, name))?;
             let batch = self.decoder.read_record_batch(block, &bytes);
             let batch: Option<RecordBatch> = batch.map_err(TableError::damaged)?;
             let batch = batch.ok_or_else(|| TableError::damaged("a batch is of no known kind"))?;
             columns.give(&batch, give)?;
         }
         Ok(())
+    }
+}
+
+fn too_large() -> TableError {
+    TableError::TooLarge {
+        reason: "a batch, with all dictionaries, has more than 2 GiB",
     }
 }
 
@@ -151,8 +187,14 @@ fn length_of(
 }
 
 /// Checks that the buffers of a message lie in its body, and that they have the bits that its columns need: the decoder
-/// would panic.
-fn check_batch(head: &[u8], body: &[u8], schema: &SchemaRef) -> Result<(), TableError> {
+/// would panic. Returns the bytes of its buffers once they are decompressed, without those of columns that are known not to be
+/// `wanted`.
+fn check_batch(
+    head: &[u8],
+    body: &[u8],
+    schema: &SchemaRef,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<u64, TableError> {
     // A length of four bytes stands before the message; in newer files a mark of four bytes before that.
     let message = match head.strip_prefix(&[0xff; 4]) {
         Some(rest) => rest.get(4..),
@@ -164,29 +206,41 @@ fn check_batch(head: &[u8], body: &[u8], schema: &SchemaRef) -> Result<(), Table
         Some(dictionary) => dictionary.data(),
         None => message.header_as_record_batch(),
     };
-    let Some(batch) = batch else { return Ok(()) };
+    let Some(batch) = batch else { return Ok(0) };
     let compression = batch.compression().map(|compression| compression.codec());
     let buffers = batch.buffers().into_iter().flatten();
     let lengths = buffers.map(|buffer| length_of(buffer, body, compression));
     let lengths: Result<Vec<i64>, &str> = lengths.collect();
     let lengths = lengths.map_err(TableError::damaged)?;
-    let mut parts = Parts {
-        nodes: &mut batch.nodes().into_iter().flatten(),
-        lengths: &mut lengths.into_iter(),
+    let bytes = |lengths: &[i64]| -> u64 {
+        let lengths = lengths.iter().map(|length| u64::try_from(*length));
+        lengths.fold(0, |sum, length| sum.saturating_add(length.unwrap_or(0)))
     };
-    let fields = schema.fields().iter();
-    let whole = dictionary.is_some()
-        || fields
-            .map(|field| parts.check(field.data_type()))
-            .try_fold((), |(), checked| match checked {
-                Checked::Fits => Ok(()),
-                other => Err(other),
-            })
-            != Err(Checked::Short);
-    match whole {
-        true => Ok(()),
-        false => Err(TableError::damaged("a column lies outside of its batch")),
+    let mut taken = bytes(&lengths);
+    if dictionary.is_some() {
+        return Ok(taken);
     }
+    let mut left = lengths.iter();
+    let mut nodes = batch.nodes().into_iter().flatten();
+    for field in schema.fields() {
+        let before = left.as_slice();
+        let mut parts = Parts {
+            nodes: &mut nodes,
+            lengths: &mut left.by_ref().copied(),
+        };
+        match parts.check(field.data_type()) {
+            Checked::Fits if wanted(field.name()) => {}
+            Checked::Fits => {
+                let own = before.len() - left.as_slice().len();
+                taken = taken.saturating_sub(bytes(&before[..own]));
+            }
+            Checked::Short => {
+                return Err(TableError::damaged("a column lies outside of its batch"))
+            }
+            Checked::Unknown => break,
+        }
+    }
+    Ok(taken)
 }
 
 /// Whether a column has the bits that it needs.
@@ -237,5 +291,55 @@ impl Parts<'_, '_> {
             },
             _ => Checked::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::types::Int8Type;
+    use arrow_array::Int8Array;
+    use arrow_array::{ArrayRef, DictionaryArray, Int64Array, StringArray};
+    use arrow_ipc::writer::FileWriter;
+
+    fn opened(columns: &[(&str, ArrayRef)]) -> Result<IpcFile, TableError> {
+        let batch = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let mut writer = FileWriter::try_new(&file, batch.schema_ref()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        let length = file.metadata().unwrap().len();
+        IpcFile::open(file, length).map(|(ipc, _)| ipc)
+    }
+
+    #[test]
+    fn the_bytes_of_a_batch_are_those_of_all_wanted_columns_and_of_the_dictionaries() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![7; 1000]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["text"]));
+        let keys = Int8Array::from(vec![0; 1000]);
+        let words: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::try_new(keys, texts).unwrap());
+        let columns = [
+            ("a", Arc::clone(&numbers)),
+            ("b", Arc::clone(&numbers)),
+            ("c", numbers),
+            ("d", words),
+        ];
+        let mut ipc = opened(&columns).unwrap();
+        assert!((4..100).contains(&ipc.dictionaries), "{}", ipc.dictionaries);
+        let block = ipc.batches[0];
+        let taken = |ipc: &IpcFile, wanted: &[&str]| {
+            let block = ipc.block(&block, |name| wanted.contains(&name));
+            block.map(|(_, taken)| taken)
+        };
+        let all = taken(&ipc, &["a", "b", "c", "d"]).unwrap();
+        let two = taken(&ipc, &["a", "c", "d"]).unwrap();
+        assert!((24_000..28_000).contains(&all), "{all}");
+        assert!((8000..9000).contains(&(all - two)), "{two} of {all}");
+        // With all that is kept it would be too much.
+        ipc.dictionaries = MOST_AT_ONCE - two;
+        assert_eq!(taken(&ipc, &["a", "c", "d"]).unwrap(), two);
+        let error = taken(&ipc, &["a", "b", "c", "d"]).unwrap_err();
+        assert!(matches!(error, TableError::TooLarge { .. }), "{error}");
+        assert!(error.to_string().contains("more than 2 GiB"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use crate::encode::RowWriter;
 use crate::error::{wanted, TableError};
 use crate::escape::unescape;
 use crate::schema::{Field, Kind, Schema};
+use arrow_array::array::AnyDictionaryArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Decimal128Type, Float64Type, Int16Type, Int32Type, Int64Type, Int8Type,
@@ -68,8 +69,8 @@ impl<'s> Columns<'s> {
 /// Values, which may be told by their numbers in a dictionary.
 struct Values {
     values: ArrayRef,
-    /// For each row, which of the values it has.
-    keys: Option<Vec<usize>>,
+    /// The dictionary that tells of each row which of the values it has. Its keys are read where they are.
+    dictionary: Option<ArrayRef>,
     nulls: Option<NullBuffer>,
     /// It is of no type, and has no values.
     is_typeless: bool,
@@ -81,29 +82,18 @@ impl Values {
             // It may have any length without a byte in the file: no memory is taken for that.
             return Self {
                 values: Arc::clone(column),
-                keys: None,
+                dictionary: None,
                 nulls: None,
                 is_typeless: true,
             };
         }
         let nulls = column.logical_nulls();
-        match column.as_any_dictionary_opt() {
-            Some(dictionary) => Self {
-                values: Arc::clone(dictionary.values()),
-                keys: Some(match dictionary.values().is_empty() {
-                    // All are null.
-                    true => Vec::new(),
-                    false => dictionary.normalized_keys(),
-                }),
-                nulls,
-                is_typeless: false,
-            },
-            None => Self {
-                values: Arc::clone(column),
-                keys: None,
-                nulls,
-                is_typeless: false,
-            },
+        let dictionary = column.as_any_dictionary_opt();
+        Self {
+            values: Arc::clone(dictionary.map_or(column, AnyDictionaryArray::values)),
+            dictionary: dictionary.map(|_| Arc::clone(column)),
+            nulls,
+            is_typeless: false,
         }
     }
 
@@ -112,10 +102,12 @@ impl Values {
         if self.is_typeless || self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
-        match &self.keys {
-            Some(keys) => keys.get(row).copied(),
-            None => Some(row),
-        }
+        let Some(dictionary) = &self.dictionary else {
+            return Some(row);
+        };
+        let key = whole(dictionary.as_any_dictionary_opt()?.keys(), row)?;
+        let place = usize::try_from(key).ok();
+        place.filter(|place| *place < self.values.len())
     }
 }
 
@@ -250,9 +242,9 @@ fn item(kind: &DataType) -> Option<&DataType> {
 }
 
 /// A whole number, whatever its type.
-fn whole(column: &ArrayRef, index: usize) -> Option<i128> {
+fn whole(column: &dyn Array, index: usize) -> Option<i128> {
     fn at<T: ArrowPrimitiveType<Native: Into<i128>>>(
-        column: &ArrayRef,
+        column: &dyn Array,
         index: usize,
     ) -> Option<i128> {
         Some(column.as_primitive_opt::<T>()?.value(index).into())
@@ -334,7 +326,8 @@ mod tests {
     use arrow_array::types::Int8Type;
     use arrow_array::{DictionaryArray, Int64Array, Int8Array, ListArray, NullArray, StringArray};
     use arrow_buffer::OffsetBuffer;
-    use arrow_ipc::writer::FileWriter;
+    use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
+    use arrow_ipc::CompressionType;
     use arrow_schema::Field as ArrowField;
     use std::fs::File;
 
@@ -381,6 +374,69 @@ mod tests {
             error.contains("row 1: the column b is not a list of numbers"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn columns_that_nobody_asks_for_are_not_decompressed() {
+        let zeros = |bytes: usize| -> ArrayRef { Arc::new(Int64Array::from(vec![0; bytes / 8])) };
+        let written = |columns: &[(String, ArrayRef)]| {
+            let batch = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+            let options = IpcWriteOptions::default();
+            let options = options.try_with_compression(Some(CompressionType::ZSTD));
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let schema = batch.schema_ref();
+            let mut writer =
+                FileWriter::try_new_with_options(file.as_file(), schema, options.unwrap()).unwrap();
+            writer.write(&batch).unwrap();
+            writer.finish().unwrap();
+            file
+        };
+        let bytes = 1 << 20;
+        let columns = ["a", "b", "c", "d", "e", "f"];
+        let columns = columns.map(|name| (name.to_owned(), zeros(bytes)));
+        let file = written(&columns);
+        let mut damaged = std::fs::read(file.path()).unwrap();
+        let length = (bytes as i64).to_le_bytes();
+        let compressed = [&length[..], &[0x28, 0xb5, 0x2f, 0xfd]].concat();
+        let places: Vec<usize> = (0..damaged.len() - compressed.len())
+            .filter(|at| damaged[*at..].starts_with(&compressed))
+            .collect();
+        assert_eq!(places.len(), columns.len());
+        let rows = |bytes: &[u8], names: &[&'static str]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            let fields = names.iter().map(|name| Field::new(*name, Kind::U64, ""));
+            let schema = Schema::new("test", 1, "", fields.collect::<Vec<_>>());
+            let table = TableReader::open(File::open(file.path()).unwrap()).unwrap();
+            let mut rows = 0;
+            let read = table.read(&schema, |_| {
+                rows += 1;
+                Ok(())
+            });
+            read.map(|()| rows).map_err(|error| error.to_string())
+        };
+        assert_eq!(rows(&damaged, &["a", "f"]), Ok(bytes / 8));
+        // Four columns say that they have more than is there, which decompressing them tells.
+        for place in &places[1..5] {
+            damaged[*place..place + 8].copy_from_slice(&(bytes as i64 + 8).to_le_bytes());
+        }
+        assert_eq!(rows(&damaged, &["a", "f"]), Ok(bytes / 8));
+        assert!(rows(&damaged, &["a", "b"]).is_err());
+    }
+
+    #[test]
+    fn the_keys_of_a_dictionary_are_read_in_place() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let keys = Int8Array::from(vec![Some(1), None, Some(0), Some(1)]);
+        let words = DictionaryArray::<Int8Type>::try_new(keys, Arc::clone(&texts)).unwrap();
+        let words: ArrayRef = Arc::new(words);
+        let values = Values::new(&words);
+        let places: Vec<Option<usize>> = (0..4).map(|row| values.place(row)).collect();
+        assert_eq!(places, [Some(1), None, Some(0), Some(1)]);
+        let none: ArrayRef = Arc::new(StringArray::from(Vec::<&str>::new()));
+        let keys = Int8Array::from(vec![None, None]);
+        let words: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::try_new(keys, none).unwrap());
+        assert_eq!(Values::new(&words).place(1), None);
     }
 
     #[test]

@@ -125,12 +125,12 @@ impl FileSweep {
         let mut text = Text {
             kept: &mut self.kept,
             own: Some(chunk.bytes),
+            facts: &self.facts,
         };
         let given_up = plan.patterns.with_cache(|cache| {
             let mut searching = Search {
                 plan,
                 cache,
-                facts: &self.facts,
                 text: &mut text,
                 order: &mut self.order,
             };
@@ -249,11 +249,11 @@ impl FileSweep {
             let mut text = Text {
                 kept: &mut self.kept,
                 own: None,
+                facts: &self.facts,
             };
             let mut searching = Search {
                 plan,
                 cache,
-                facts: &self.facts,
                 text: &mut text,
                 order: &mut self.order,
             };
@@ -288,6 +288,8 @@ fn row(
 struct Text<'a> {
     kept: &'a mut Kept,
     own: Option<&'a [u8]>,
+    /// The file, which tells whether they are still wanted.
+    facts: &'a FileFacts,
 }
 
 impl Text<'_> {
@@ -319,7 +321,6 @@ impl Text<'_> {
 struct Search<'a, 'b> {
     plan: &'a Plan,
     cache: &'a mut RegexSetCache,
-    facts: &'a FileFacts,
     text: &'a mut Text<'b>,
     order: &'a mut Order,
 }
@@ -370,10 +371,11 @@ impl Searching for Search<'_, '_> {
     }
 
     fn read(&mut self, index: u32, stream: &mut StreamSearch, ends: bool) -> StreamState {
+        let facts = self.text.facts;
         let kept = self.text.whole();
         let pattern = self.plan.regex(index);
         // What is not read then is of a run that has ended early, and says so.
-        let go_on = || !self.facts.is_ending();
+        let go_on = || !facts.is_ending();
         stream.read(kept.bytes(), kept.start(), ends, go_on, |start, end| {
             self.order.add(Match {
                 pattern,
