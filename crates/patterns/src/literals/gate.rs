@@ -7,6 +7,8 @@
 //! more is looked at only where the first ones have left something, and a set's needles need not be few, but only rare
 //! in what they have in common: all hashes, say, are letters from a to f and digits.
 //!
+//! AVX2 looks up halves of bytes, and first those that tell most (`nibbles`).
+//!
 //! Around each place that is left, the classes look for their windows as they do elsewhere.
 
 mod needles;
