@@ -222,10 +222,15 @@ impl Literals {
                     let words = (starts.len() + gate.furthest()).div_ceil(64);
                     let needles = &mut needles[..words.next_multiple_of(ROUND_WORDS)];
                     gate.fill(&text[starts.start..], needles);
+                    // To count takes longer than to look whether there is anything.
+                    if needles.iter().fold(0, |all, word| all | word) == 0 {
+                        last_pause = 0;
+                        continue;
+                    }
                     let left: u32 = needles.iter().map(|word| word.count_ones()).sum();
                     if left as usize * self.looks_around <= starts.len() / MOST_LOOKED {
                         last_pause = 0;
-                        for way in self.ways.iter().filter(|_| left > 0) {
+                        for way in &self.ways {
                             if let Way::Filter(class) = way {
                                 class.find_around(&store, text, &starts, needles, &mut found);
                             }

@@ -59,20 +59,24 @@ impl Filter {
         }
     }
 
-    /// The word's index and the two bits of a hash.
+    /// The number of words of a filter with this shift.
     #[inline(always)]
-    pub fn place(hash: u64, shift: u32) -> (usize, u64) {
+    pub fn words_of(shift: u32) -> usize {
+        1 << (64 - BITS - shift)
+    }
+
+    /// The word's index, which is below [`Filter::words_of`], and which two of its bits are those of a hash.
+    #[inline(always)]
+    pub fn place(hash: u64, shift: u32) -> (usize, [u64; 2]) {
         let rest = hash >> shift;
-        (
-            (rest >> BITS) as usize,
-            (1 << (rest & 63)) | (1 << ((rest >> 6) & 63)),
-        )
+        ((rest >> BITS) as usize, [rest & 63, rest >> 6 & 63])
     }
 
     pub fn insert(&mut self, hash: u64) {
         let (word, bits) = Self::place(hash, self.shift);
+        let bits = bits.map(|bit| 1 << bit);
         if let Table::Own(words) = &mut self.words {
-            words[word] |= bits;
+            words[word] |= bits[0] | bits[1];
         }
     }
 
@@ -91,7 +95,8 @@ pub(super) struct Parts<'a> {
 impl Parts<'_> {
     #[inline(always)]
     pub fn may_hold(&self, hash: u64) -> bool {
-        let (word, bits) = Filter::place(hash, self.shift);
-        self.words.get(word).is_some_and(|word| word & bits == bits)
+        let (word, [one, other]) = Filter::place(hash, self.shift);
+        let word = self.words.get(word).copied().unwrap_or(0);
+        word >> one & word >> other & 1 > 0
     }
 }

@@ -7,9 +7,14 @@
 //! more is looked at only where the first ones have left something, and a set's needles need not be few, but only rare
 //! in what they have in common: all hashes, say, are letters from a to f and digits.
 //!
+//! AVX2 looks up halves of bytes, and first those that tell most (`nibbles`).
+//!
 //! Around each place that is left, the classes look for their windows as they do elsewhere.
 
 mod needles;
+// Nothing else has such tables.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod nibbles;
 mod tables;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
@@ -18,34 +23,23 @@ mod x86;
 use super::store::Store;
 use crate::saved::{FieldReader, FieldWriter, SetError};
 use crate::unit::{Level, Unit};
+use nibbles::Nibbles;
 use tables::{sixth, starts, Sets, Tables, BLOCK, MOST_FIRST, PLACES, ROUND};
 pub(super) use tables::{FURTHEST, ROUND_WORDS};
 
 /// Cycles for a byte of text that is looked up, as measured.
 #[cfg(target_arch = "x86_64")]
 const LOOK_AVX512: f32 = 0.1;
-#[cfg(target_arch = "x86_64")]
-const LOOK_AVX2: f32 = 0.2;
 
-/// Cycles for a byte of ordinary text, where a unit looks tables up and that leaves little.
-fn cycles(tables: &Tables, unit: Unit) -> Option<f32> {
-    match unit.level() {
-        Level::Portable => None,
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => needles::cycles(LOOK_AVX2, |place, byte| {
-            let [below, above] = &tables.halves[place];
-            below[usize::from(byte & 15)] & above[usize::from(byte >> 4)]
-        }),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => {
-            needles::cycles(LOOK_AVX512, |place, byte| tables.sixths[place][sixth(byte)])
-        }
-    }
-}
+/// The most cycles for a byte with which looking up is worth it on a processor with AVX2.
+#[cfg(target_arch = "x86_64")]
+const MOST_AVX2: f32 = 1.0;
 
 /// Tells where strings may stand.
 pub(super) struct Gate {
     tables: Tables,
+    /// What is looked up with AVX2.
+    nibbles: Vec<Nibbles>,
     unit: Unit,
     /// Cycles for a byte of ordinary text, where this processor has a vector unit whose tables leave little.
     cycles: Option<f32>,
@@ -64,20 +58,39 @@ impl Gate {
     /// Chooses needles for strings. `None` if too many places of ordinary text look like one of them.
     pub fn new(store: &Store<'_>) -> Option<Self> {
         let (sets, first) = needles::choose(store)?;
-        let mut gate = Self::of(sets, first, 0);
+        let mut gate = Self::of(sets, first, Unit::chosen());
         let numbers = (0..).take(store.len());
         let needles = numbers.map(|number| gate.needle(store.pattern(number)));
         gate.furthest = needles.max().unwrap_or(0);
         Some(gate)
     }
 
-    fn of(sets: Sets, first: usize, furthest: usize) -> Self {
-        let (tables, unit) = (Tables::new(sets, first), Unit::chosen());
+    fn of(sets: Sets, first: usize, unit: Unit) -> Self {
+        let tables = Tables::new(sets, first);
+        match unit.level() {
+            Level::Portable => Self::with(tables, Vec::new(), unit, None),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => {
+                let nibbles = Nibbles::new(&tables.sets);
+                let cycles = Some(nibbles.cycles).filter(|cycles| *cycles <= MOST_AVX2);
+                Self::with(tables, vec![nibbles], unit, cycles)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                let sets = |place: usize, byte| tables.sixths[place][sixth(byte)];
+                let cycles = needles::cycles(LOOK_AVX512, sets);
+                Self::with(tables, Vec::new(), unit, cycles)
+            }
+        }
+    }
+
+    fn with(tables: Tables, nibbles: Vec<Nibbles>, unit: Unit, cycles: Option<f32>) -> Self {
         Self {
-            cycles: cycles(&tables, unit),
             tables,
+            nibbles,
             unit,
-            furthest,
+            cycles,
+            furthest: 0,
         }
     }
 
@@ -138,7 +151,7 @@ impl Gate {
             Level::Portable => self.portable(text, words),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
-            Level::Avx2 => unsafe { x86::avx2(&self.tables, text, words) },
+            Level::Avx2 => unsafe { x86::avx2(&self.nibbles, text, words) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Level::Avx512 => unsafe { x86::avx512(&self.tables, text, words) },
@@ -174,7 +187,9 @@ impl Gate {
         for sets in of_bytes.iter_mut().flatten() {
             *sets = fields.u8()?;
         }
-        Ok(Self::of(Sets::new(of_bytes), first, furthest))
+        let mut gate = Self::of(Sets::new(of_bytes), first, Unit::chosen());
+        gate.furthest = furthest;
+        Ok(gate)
     }
 }
 
@@ -202,16 +217,16 @@ mod tests {
             let fold = random.bool();
             let stored = Stored::new(&patterns, fold).unwrap();
             let store = stored.view();
-            let Some(mut gate) = Gate::new(&store) else {
+            let Some(chosen) = Gate::new(&store) else {
                 continue;
             };
             for first in 1..=MOST_FIRST {
-                gate.tables.first = first;
                 let from = random.usize(..=text.len());
                 let text = &text[from..];
                 let mut told: Vec<Vec<u64>> = Vec::new();
                 for unit in Unit::all() {
-                    gate.unit = unit;
+                    let mut gate = Gate::of(chosen.tables.sets.clone(), first, unit);
+                    gate.furthest = chosen.furthest;
                     let mut words = vec![u64::MAX; 20];
                     gate.fill(text, &mut words);
                     let left = |at: usize| words[at / 64] >> (at % 64) & 1 > 0;

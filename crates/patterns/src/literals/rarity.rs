@@ -143,6 +143,13 @@ impl Kinds {
     }
 }
 
+/// The bytes of a text of words by their upper halves, with a bit for each lower half: lower-case letters, the end of a
+/// line and the space.
+const WORDS: [(usize, u16); 4] = [(0, 1 << 10), (2, 1), (6, 0xfffe), (7, 0x07ff)];
+
+/// How many these are.
+const WORDS_LEN: f32 = 28.0;
+
 /// A set of bytes, and which share of the bytes of each kind it has.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Chosen {
@@ -178,6 +185,27 @@ impl Chosen {
 
     pub fn len(&self) -> u32 {
         self.bytes.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// The share of these bytes in a text of nothing but words, whose letters are all as frequent.
+    pub fn even(&self) -> f32 {
+        let row = |upper: usize| (self.bytes[upper / 4] >> (16 * (upper % 4))) as u16;
+        let found = WORDS
+            .iter()
+            .map(|(upper, lower)| (row(*upper) & lower).count_ones());
+        found.sum::<u32>() as f32 / WORDS_LEN
+    }
+
+    /// The same of all bytes whose lower half is that of one of these, and whose upper half is that of one.
+    pub fn even_by_halves(&self) -> f32 {
+        let of_rows = |rows: u64| (rows | rows >> 16 | rows >> 32 | rows >> 48) as u16;
+        let lower = self.bytes.iter().fold(0, |all, rows| all | of_rows(*rows));
+        let row = |upper: usize| (self.bytes[upper / 4] >> (16 * (upper % 4))) as u16;
+        let found = WORDS
+            .iter()
+            .filter(|(upper, _)| row(*upper) != 0)
+            .map(|(_, has)| (lower & has).count_ones());
+        found.sum::<u32>() as f32 / WORDS_LEN
     }
 
     pub fn union(&self, kinds: &Kinds, other: &Self) -> Self {

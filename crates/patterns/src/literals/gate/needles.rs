@@ -30,8 +30,9 @@ const SAMPLE: usize = 512;
 /// Needles that are joined.
 const MOST_JOINED: usize = 64;
 
-/// Bytes of runs that strings share, in the order in which they are looked for.
-const SHARED: [usize; 2] = [4, LEAST];
+/// Bytes of runs that strings share, in the order in which they are looked for, and one over the share of the sample that
+/// must have one: among many hashes each short run stands in some by chance.
+const SHARED: [(usize, usize); 2] = [(4, 64), (LEAST, 32)];
 
 /// How many of the sample must share a run of bytes at least.
 const FEWEST: usize = 3;
@@ -49,10 +50,29 @@ type Standing = Vec<(usize, usize)>;
 struct Chooser<'a> {
     store: &'a Store<'a>,
     kinds: Kinds,
+    /// Whether there are so many strings that sets, to which most are added one by one, come to have much of what words
+    /// have.
+    are_many: bool,
 }
 
 /// A set of needles, and what it costs.
-type Costly = (Needle, f32);
+type Costly = (Needle, Cost);
+
+/// Cycles for a position of text that are due to a needle.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    /// Of ordinary text.
+    ordinary: f32,
+    /// Of a text of words, by the halves of its bytes: some vector units look no further.
+    even: f32,
+}
+
+impl Cost {
+    /// What is compared.
+    fn sum(self) -> f32 {
+        self.ordinary + self.even
+    }
+}
 
 /// Chooses needles: the bytes that stand at their places in which sets, and how many places are looked at first. `None`
 /// if needles would be too frequent.
@@ -60,6 +80,7 @@ pub(super) fn choose(store: &Store<'_>) -> Option<(Sets, usize)> {
     let chooser = Chooser {
         store,
         kinds: Kinds::new(),
+        are_many: store.len() > SAMPLE,
     };
     let mut all = chooser.first()?;
     let mut sets = Sets::new(Box::new([[0; 256]; PLACES]));
@@ -111,13 +132,25 @@ pub(super) fn cycles(look: f32, sets: impl Fn(usize, u8) -> u8) -> Option<f32> {
 }
 
 impl Chooser<'_> {
-    fn cost(&self, needle: &Needle) -> f32 {
-        cost(&self.kinds, needle)
+    fn cost(&self, needle: &Needle) -> Cost {
+        if !self.are_many {
+            return Cost {
+                ordinary: cost(&self.kinds, needle),
+                even: 0.0,
+            };
+        }
+        let even = needle.each_ref().map(Chosen::even_by_halves);
+        let first: f32 = even[..MOST_FIRST].iter().product();
+        let all: f32 = even.iter().product();
+        Cost {
+            ordinary: cost(&self.kinds, needle),
+            even: LEFT_FIRST * first + LEFT_ALL * all,
+        }
     }
 
     /// Whether so much of ordinary text is left that it is better to look for all else at once.
     fn is_too_much(&self, all: &[Costly]) -> bool {
-        all.iter().map(|(_, cost)| cost).sum::<f32>() > MOST_COST
+        all.iter().map(|(_, cost)| cost.ordinary).sum::<f32>() > MOST_COST
     }
 
     /// The place of a pattern where the rarest needle begins.
@@ -173,14 +206,21 @@ impl Chooser<'_> {
     /// Needles around what patterns share, and which patterns have one of them.
     fn shared(&self, sample: &[&[u8]]) -> (Vec<Needle>, Vec<bool>) {
         let (mut needles, mut held) = (Vec::new(), vec![false; sample.len()]);
-        for bytes in SHARED {
-            self.share(sample, bytes, &mut needles, &mut held);
+        for (bytes, part) in SHARED {
+            let fewest = FEWEST.max(sample.len() / part);
+            self.share(sample, (bytes, fewest), &mut needles, &mut held);
         }
         (needles, held)
     }
 
-    /// Adds needles around runs of so many bytes.
-    fn share(&self, sample: &[&[u8]], bytes: usize, needles: &mut Vec<Needle>, held: &mut [bool]) {
+    /// Adds needles around runs of so many bytes, each shared by so many of the sample or more.
+    fn share(
+        &self,
+        sample: &[&[u8]],
+        (bytes, fewest): (usize, usize),
+        needles: &mut Vec<Needle>,
+        held: &mut [bool],
+    ) {
         // For each run of bytes the patterns that have it, and where.
         let mut runs: HashMap<&[u8], Standing> = HashMap::new();
         for (number, pattern) in sample
@@ -198,7 +238,7 @@ impl Chooser<'_> {
         }
         let runs = runs
             .into_iter()
-            .filter(|(_, places)| places.len() >= FEWEST);
+            .filter(|(_, places)| places.len() >= fewest);
         let mut runs: Vec<(&[u8], Standing)> = runs.collect();
         // The same needles for the same patterns.
         runs.sort_unstable_by(|one, other| {
@@ -214,7 +254,7 @@ impl Chooser<'_> {
                     break;
                 }
                 let left = left(places);
-                if left >= FEWEST && best.is_none_or(|best| left > best.0) {
+                if left >= fewest && best.is_none_or(|best| left > best.0) {
                     best = Some((left, number));
                 }
             }
@@ -259,7 +299,7 @@ impl Chooser<'_> {
             if 2 * fit < left().count().max(2) {
                 continue;
             }
-            let cost = self.cost(&needle);
+            let cost = self.cost(&needle).sum();
             if best.is_none_or(|best| cost < best.0) {
                 best = Some((cost, needle, lead));
             }
@@ -277,7 +317,9 @@ impl Chooser<'_> {
             let needle = self.united(&one.0, &other.0);
             (needle, self.cost(&needle))
         };
-        let more = |one: &Costly, other: &Costly| f64::from(unite(one, other).1 - one.1 - other.1);
+        let more = |one: &Costly, other: &Costly| {
+            f64::from(unite(one, other).1.sum() - one.1.sum() - other.1.sum())
+        };
         join(&mut sets, MOST_SETS, unite, more, |_, _, _| {});
         sets
     }
@@ -289,8 +331,9 @@ impl Chooser<'_> {
             let mut needle = *needle;
             self.join(&mut needle, pattern, at);
             let cost = self.cost(&needle);
-            if best.as_ref().is_none_or(|best| cost - before < best.0) {
-                best = Some((cost - before, number, (needle, cost)));
+            let more = cost.sum() - before.sum();
+            if best.as_ref().is_none_or(|best| more < best.0) {
+                best = Some((more, number, (needle, cost)));
             }
         };
         for (number, set) in sets.iter().enumerate() {
@@ -306,7 +349,7 @@ impl Chooser<'_> {
             }
         }
         if sets.len() < MOST_SETS {
-            let none = (Needle::default(), 0.0);
+            let none = (Needle::default(), Cost::default());
             consider(sets.len(), &none, self.rarest(pattern));
         }
         let (_, number, set) = best?;

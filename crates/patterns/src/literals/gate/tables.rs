@@ -59,8 +59,6 @@ pub(super) struct Tables {
     /// The sets by six bits of a byte, in which letters of either case are alike, and so are a byte and that with its
     /// highest bit changed: a set may have bytes that no needle of it has.
     pub sixths: [[u8; 64]; PLACES],
-    /// The same by the lower and the upper half of a byte, with another such mistake.
-    pub halves: [[[u8; 16]; 2]; PLACES],
     /// The places that are looked at first.
     pub first: usize,
 }
@@ -68,18 +66,14 @@ pub(super) struct Tables {
 impl Tables {
     pub fn new(sets: Sets, first: usize) -> Self {
         let mut sixths = [[0; 64]; PLACES];
-        let mut halves = [[[0; 16]; 2]; PLACES];
         for (place, sets) in sets.of_bytes.iter().enumerate() {
             for (byte, sets) in (0..=u8::MAX).zip(sets) {
                 sixths[place][sixth(byte)] |= sets;
-                halves[place][0][usize::from(byte & 15)] |= sets;
-                halves[place][1][usize::from(byte >> 4)] |= sets;
             }
         }
         Self {
             sets,
             sixths,
-            halves,
             first,
         }
     }
