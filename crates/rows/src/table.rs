@@ -26,7 +26,7 @@ impl<W: Write + Send> Format<W> {
             #[cfg(feature = "arrow")]
             Self::Ipc(batch, file) => batch.add(row, |batch| file.write(&batch)),
             #[cfg(feature = "arrow")]
-            Self::Parquet(batch, file) => batch.add(row, |batch| file.write(&batch)),
+            Self::Parquet(batch, file) => batch.add(row, |batch| file.write(batch)),
         }
     }
 }
@@ -71,7 +71,8 @@ impl<W: Write + Send> TableWriter<W> {
         Ok(Self::new(schema, Format::Ipc(batch, Box::new(file))))
     }
 
-    /// A Parquet file, compressed by zstd.
+    /// A Parquet file, compressed by zstd. Where there are more than some thousand rows, another thread encodes them, if one
+    /// can be had.
     ///
     /// # Errors
     /// Those of `output`, which takes the file's beginning.
@@ -116,7 +117,7 @@ impl<W: Write + Send> TableWriter<W> {
             }
             #[cfg(feature = "arrow")]
             Format::Parquet(mut batch, mut file) => {
-                batch.end(|batch| file.write(&batch))?;
+                batch.end(|batch| file.write_last(batch))?;
                 file.finish(last)
             }
         }
