@@ -1,6 +1,6 @@
 //! Lists of digests, as `digest`, b3sum, xxhsum and coreutils' tools write them, and the files that they name.
 //!
-//! A row is `DIGEST PATH` (or with a space and `*` for "binary", or, in a list of BSD's `-r`, a single space), or
+//! A row is `DIGEST  PATH` (or with a space and `*` for "binary", or, in a list of BSD's `-r`, a single space), or
 //! `ALGORITHM (PATH) = DIGEST`, or OpenSSL's `ALGORITHM(PATH)= DIGEST`. If a row begins with a backslash, its path is
 //! escaped. White space before a row is ignored, and so are empty lines and lines that begin with `#`; lines may end
 //! with CR LF, and the last line end is optional.

@@ -64,34 +64,29 @@ impl Patterns {
         result
     }
 
-    /// Takes an occurrence of a string, which may stand where it does not count.
-    fn string(&self, own: &Own<'_>, index: u32, start: usize) -> Result<(), u32> {
-        let length = self
-            .set
-            .strings()
-            .map_or(0, |strings| strings.pattern_len(index));
-        if own.is_enough() || !self.set.is_bounded(own.text, start..start + length) {
-            return Ok(());
-        }
-        own.tell(index, start)
-    }
-
     fn strings(&self, own: &Own<'_>, candidates: Option<&[(u32, usize)]>) -> Result<(), u32> {
         let Some(strings) = self.set.strings() else {
             return Ok(());
         };
         if let Some(candidates) = candidates {
             let mut there = candidates.iter().filter(|(index, start)| {
-                own.starts.contains(start) && strings.stands_at(*index, own.text, *start)
+                own.starts.contains(start)
+                    && strings.stands_at(*index, own.text, *start)
+                    && self
+                        .set
+                        .is_bounded(own.text, *start..*start + strings.pattern_len(*index))
             });
-            return there.try_for_each(|(index, start)| self.string(own, *index, *start));
+            return there.try_for_each(|(index, start)| match own.is_enough() {
+                true => Ok(()),
+                false => own.tell(*index, *start),
+            });
         }
         for from in (own.starts.start..own.starts.end).step_by(LOOK_BYTES) {
             let to = (from + LOOK_BYTES).min(own.starts.end);
             let mut result = Ok(());
-            strings.find(own.text, from..to, |start, index| {
-                if result.is_ok() {
-                    result = self.string(own, index, start);
+            self.set.find_strings(own.text, from..to, |at, index| {
+                if result.is_ok() && !own.is_enough() {
+                    result = own.tell(index, at.start);
                 }
             });
             result?;
