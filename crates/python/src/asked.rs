@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 
 const EMPTY: &str = "an empty pattern, which would be found at every byte; leave it out";
 
-/// How patterns are read: arguments of that name.
-#[derive(Clone, Copy)]
+/// How patterns are read: arguments of that name, and attributes of `Scan`.
+#[derive(Clone, Copy, FromPyObject)]
 pub struct Reading {
     pub fixed_strings: bool,
     pub ignore_case: bool,
@@ -21,6 +21,18 @@ pub struct Reading {
     pub crlf: bool,
     pub unicode: bool,
     pub regex_size_limit: Option<usize>,
+}
+
+impl Reading {
+    /// Whether anything is said about patterns that is not the default.
+    fn is_said(self) -> bool {
+        self.fixed_strings
+            || self.ignore_case
+            || self.word_regexp
+            || self.line_regexp
+            || self.crlf
+            || !self.unicode
+    }
 }
 
 /// Patterns as arguments give them.
@@ -39,17 +51,8 @@ impl Asked {
         patterns: Option<&Bound<'_, PyAny>>,
         reading: Reading,
     ) -> PyResult<Option<Self>> {
-        let Reading {
-            fixed_strings,
-            ignore_case,
-            word_regexp,
-            line_regexp,
-            crlf,
-            unicode,
-            regex_size_limit,
-        } = reading;
         let Some(patterns) = patterns else {
-            if fixed_strings || ignore_case || word_regexp || line_regexp || crlf || !unicode {
+            if reading.is_said() {
                 return Err(value(format!(
                     "{function}(): fixed_strings, ignore_case, word_regexp, line_regexp, crlf and unicode apply to patterns, \
                      and none are given: a rule file or a set defines everything about its rules"
@@ -57,7 +60,7 @@ impl Asked {
             }
             return Ok(None);
         };
-        let boundary = match (word_regexp, line_regexp) {
+        let boundary = match (reading.word_regexp, reading.line_regexp) {
             (true, true) => {
                 return Err(value(format!(
                     "{function}(): both word_regexp and line_regexp are given; a whole line is bounded in any case, so give one of them"
@@ -70,16 +73,16 @@ impl Asked {
         let patterns = each(patterns, options::pattern)?;
         let default = LineSettings::default();
         let settings = LineSettings {
-            fixed_strings,
-            case: match ignore_case {
+            fixed_strings: reading.fixed_strings,
+            case: match reading.ignore_case {
                 true => Case::Insensitive,
                 false => Case::Sensitive,
             },
             boundary,
-            crlf,
-            unicode,
+            crlf: reading.crlf,
+            unicode: reading.unicode,
             text: true,
-            size_limit: regex_size_limit.unwrap_or(default.size_limit),
+            size_limit: reading.regex_size_limit.unwrap_or(default.size_limit),
             ..default
         };
         Ok(Some(Self { patterns, settings }))

@@ -70,36 +70,15 @@ impl Told {
     }
 }
 
-/// What is searched for, and what is told of it: the arguments of `scan`, and the attributes of `Scan`.
+/// What is searched for, and what is told of it: the arguments of `scan`, and the attributes of `Scan`. [`Reading`] has the rest.
 #[derive(FromPyObject)]
 pub struct ScanArguments<'py> {
     patterns: Option<Bound<'py, PyAny>>,
     rules: Option<Bound<'py, PyAny>>,
-    fixed_strings: bool,
-    ignore_case: bool,
-    word_regexp: bool,
-    line_regexp: bool,
-    crlf: bool,
-    unicode: bool,
     context_bytes: Option<u64>,
     show_secrets: bool,
     max_match: Option<u64>,
-    regex_size_limit: Option<usize>,
     set_memory: Option<usize>,
-}
-
-impl ScanArguments<'_> {
-    fn reading(&self) -> Reading {
-        Reading {
-            fixed_strings: self.fixed_strings,
-            ignore_case: self.ignore_case,
-            word_regexp: self.word_regexp,
-            line_regexp: self.line_regexp,
-            crlf: self.crlf,
-            unicode: self.unicode,
-            regex_size_limit: self.regex_size_limit,
-        }
-    }
 }
 
 /// Finds every match of every pattern, or what the rules of rule files find, in files.
@@ -141,33 +120,36 @@ pub fn scan<'py>(
     let arguments = ScanArguments {
         patterns: patterns.cloned(),
         rules: rules.cloned(),
+        context_bytes,
+        show_secrets,
+        max_match,
+        set_memory,
+    };
+    let reading = Reading {
         fixed_strings,
         ignore_case,
         word_regexp,
         line_regexp,
         crlf,
         unicode,
-        context_bytes,
-        show_secrets,
-        max_match,
         regex_size_limit,
-        set_memory,
     };
-    let work = scan_work(py, &arguments, false)?;
+    let work = scan_work(py, &arguments, reading, false)?;
     told.start_one(py, files, work)
 }
 
 /// The job of a scan. It takes parts of files if that is asked for and can be.
-pub fn scan_work(py: Python<'_>, arguments: &ScanArguments<'_>, parts: bool) -> PyResult<Work> {
+pub fn scan_work(
+    py: Python<'_>,
+    arguments: &ScanArguments<'_>,
+    reading: Reading,
+    parts: bool,
+) -> PyResult<Work> {
     let (patterns, rules) = (arguments.patterns.as_ref(), arguments.rules.as_ref());
     let (context_bytes, show_secrets) = (arguments.context_bytes, arguments.show_secrets);
-    let (regex_size_limit, set_memory) = (arguments.regex_size_limit, arguments.set_memory);
+    let (regex_size_limit, set_memory) = (reading.regex_size_limit, arguments.set_memory);
     let compiled = patterns.and_then(|patterns| patterns.cast::<PatternSet>().ok());
-    let asked = Asked::new(
-        "scan",
-        patterns.filter(|_| compiled.is_none()),
-        arguments.reading(),
-    )?;
+    let asked = Asked::new("scan", patterns.filter(|_| compiled.is_none()), reading)?;
     let mut job = SweepJob::builder();
     if let Some(bytes) = arguments.max_match {
         job = job.max_match(bytes);

@@ -36,7 +36,7 @@ fn prepared(py: Python<'_>, jobs: &Bound<'_, PyDict>, parts: bool) -> PyResult<V
             .extract()
             .map_err(|_| PyTypeError::new_err("jobs: the name of a job is str"))?;
         let made = if is(&job, "Scan")? {
-            scan_work(py, &job.extract()?, parts)
+            scan_work(py, &job.extract()?, job.extract()?, parts)
         } else if is(&job, "Digest")? {
             let algorithms = job.getattr("algorithms")?;
             digest_work(Some(&algorithms).filter(|given| !given.is_none()))
