@@ -35,12 +35,19 @@ const LOOK_AVX512: f32 = 0.1;
 #[cfg(target_arch = "x86_64")]
 const MOST_AVX2: f32 = 1.0;
 
+/// How tables are looked up. [`Gate::of`] makes the one of a vector unit, and only of one that the processor has.
+enum Way {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Box<Nibbles>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
 /// Tells where strings may stand.
 pub(super) struct Gate {
     tables: Tables,
-    /// What is looked up with AVX2.
-    nibbles: Vec<Nibbles>,
-    unit: Unit,
+    way: Way,
     /// Cycles for a byte of ordinary text, where this processor has a vector unit whose tables leave little.
     cycles: Option<f32>,
     /// The furthest that a needle begins in its string.
@@ -67,28 +74,23 @@ impl Gate {
 
     fn of(sets: Sets, first: usize, unit: Unit) -> Self {
         let tables = Tables::new(sets, first);
-        match unit.level() {
-            Level::Portable => Self::with(tables, Vec::new(), unit, None),
+        let (way, cycles) = match unit.level() {
+            Level::Portable => (Way::Portable, None),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => {
-                let nibbles = Nibbles::new(&tables.sets);
+                let nibbles = Box::new(Nibbles::new(&tables.sets));
                 let cycles = Some(nibbles.cycles).filter(|cycles| *cycles <= MOST_AVX2);
-                Self::with(tables, vec![nibbles], unit, cycles)
+                (Way::Avx2(nibbles), cycles)
             }
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => {
                 let sets = |place: usize, byte| tables.sixths[place][sixth(byte)];
-                let cycles = needles::cycles(LOOK_AVX512, sets);
-                Self::with(tables, Vec::new(), unit, cycles)
+                (Way::Avx512, needles::cycles(LOOK_AVX512, sets))
             }
-        }
-    }
-
-    fn with(tables: Tables, nibbles: Vec<Nibbles>, unit: Unit, cycles: Option<f32>) -> Self {
+        };
         Self {
             tables,
-            nibbles,
-            unit,
+            way,
             cycles,
             furthest: 0,
         }
@@ -106,7 +108,14 @@ impl Gate {
 
     /// The name of the vector unit.
     pub fn unit(&self) -> &'static str {
-        self.unit.level().name()
+        let level = match &self.way {
+            Way::Portable => Level::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2(_) => Level::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx512 => Level::Avx512,
+        };
+        level.name()
     }
 
     /// Where the needle of a string begins: the first that is in a set.
@@ -147,14 +156,15 @@ impl Gate {
     }
 
     fn rounds(&self, text: &[u8], words: &mut [u64]) {
-        match self.unit.level() {
-            Level::Portable => self.portable(text, words),
+        match &self.way {
+            Way::Portable => self.portable(text, words),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: only `Unit::all` makes a unit of this level, and only where the processor has it.
-            Level::Avx2 => unsafe { x86::avx2(&self.nibbles, text, words) },
+            // SAFETY: only `Gate::of` makes this way, for a unit of this level, which only `Unit::all` makes, and only where the
+            // processor has it.
+            Way::Avx2(nibbles) => unsafe { x86::avx2(nibbles, text, words) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Level::Avx512 => unsafe { x86::avx512(&self.tables, text, words) },
+            Way::Avx512 => unsafe { x86::avx512(&self.tables, text, words) },
         }
     }
 

@@ -187,12 +187,16 @@ impl Chosen {
         self.bytes.iter().map(|word| word.count_ones()).sum()
     }
 
+    /// Those with this upper half, with a bit for each lower half.
+    fn row(&self, upper: usize) -> u16 {
+        (self.bytes[upper / 4] >> (16 * (upper % 4))) as u16
+    }
+
     /// The share of these bytes in a text of nothing but words, whose letters are all as frequent.
     pub fn even(&self) -> f32 {
-        let row = |upper: usize| (self.bytes[upper / 4] >> (16 * (upper % 4))) as u16;
         let found = WORDS
             .iter()
-            .map(|(upper, lower)| (row(*upper) & lower).count_ones());
+            .map(|(upper, lower)| (self.row(*upper) & lower).count_ones());
         found.sum::<u32>() as f32 / WORDS_LEN
     }
 
@@ -200,10 +204,9 @@ impl Chosen {
     pub fn even_by_halves(&self) -> f32 {
         let of_rows = |rows: u64| (rows | rows >> 16 | rows >> 32 | rows >> 48) as u16;
         let lower = self.bytes.iter().fold(0, |all, rows| all | of_rows(*rows));
-        let row = |upper: usize| (self.bytes[upper / 4] >> (16 * (upper % 4))) as u16;
         let found = WORDS
             .iter()
-            .filter(|(upper, _)| row(*upper) != 0)
+            .filter(|(upper, _)| self.row(*upper) != 0)
             .map(|(_, has)| (lower & has).count_ones());
         found.sum::<u32>() as f32 / WORDS_LEN
     }

@@ -70,7 +70,7 @@ fn look_up_stage(left: &mut [__m256i; VECTORS], text: &[u8; STEP + PLACES - 1], 
 
 /// Fills `words`, [`ROUND_WORDS`] of them for each [`ROUND`] bytes of `text`, behind which [`PLACES`]` - 1` more are.
 #[target_feature(enable = "avx2")]
-pub(super) fn avx2(all: &[Nibbles], text: &[u8], words: &mut [u64]) {
+pub(super) fn avx2(nibbles: &Nibbles, text: &[u8], words: &mut [u64]) {
     words.fill(0);
     for (number, words) in words
         .as_chunks_mut::<{ STEP / 64 }>()
@@ -78,31 +78,26 @@ pub(super) fn avx2(all: &[Nibbles], text: &[u8], words: &mut [u64]) {
         .iter_mut()
         .enumerate()
     {
-        let Some(text) = text.get(STEP * number..) else {
-            return;
-        };
-        let Some(block) = text.first_chunk() else {
+        let Some(block) = text.get(STEP * number..).and_then(<[u8]>::first_chunk) else {
             return;
         };
         fetch(block);
-        for nibbles in all {
-            let mut left = [_mm256_set1_epi8(-1); VECTORS];
-            look_up_stage(&mut left, block, &nibbles.first);
-            let any = left
-                .into_iter()
-                .reduce(|any, left| _mm256_or_si256(any, left));
-            let any = any.unwrap_or(_mm256_setzero_si256());
-            if _mm256_testz_si256(any, any) == 1 {
-                continue;
-            }
-            look_up_stage(&mut left, block, &nibbles.rest);
-            let bits = left.map(|left| {
-                let none = _mm256_cmpeq_epi8(left, _mm256_setzero_si256());
-                !_mm256_movemask_epi8(none).cast_unsigned()
-            });
-            for (word, bits) in words.iter_mut().zip(bits.as_chunks::<2>().0) {
-                *word |= u64::from(bits[0]) | u64::from(bits[1]) << 32;
-            }
+        let mut left = [_mm256_set1_epi8(-1); VECTORS];
+        look_up_stage(&mut left, block, &nibbles.first);
+        let any = left
+            .into_iter()
+            .reduce(|any, left| _mm256_or_si256(any, left));
+        let any = any.unwrap_or(_mm256_setzero_si256());
+        if _mm256_testz_si256(any, any) == 1 {
+            continue;
+        }
+        look_up_stage(&mut left, block, &nibbles.rest);
+        let bits = left.map(|left| {
+            let none = _mm256_cmpeq_epi8(left, _mm256_setzero_si256());
+            !_mm256_movemask_epi8(none).cast_unsigned()
+        });
+        for (word, bits) in words.iter_mut().zip(bits.as_chunks::<2>().0) {
+            *word = u64::from(bits[0]) | u64::from(bits[1]) << 32;
         }
     }
 }
